@@ -1,0 +1,250 @@
+/**
+ * Appraisal of evidence (RFC 9334 §8): whether the Relying Party's policy accepts an enclave.
+ *
+ * One function owns the order of the checks. It stops at the first that fails.
+ */
+import type { EpochBinding } from "./binding.ts";
+import type { Brand } from "./brand.ts";
+import { encodeHex } from "./bytes.ts";
+import { parseRuntimeConfig, type RuntimeConfig } from "./config.ts";
+import { AttestationError } from "./errors.ts";
+import * as checks from "./evidence-checks.ts";
+import { webHashes } from "./hashes.ts";
+import { parseKeyset } from "./keyset.ts";
+import { type ModelRef, parseModelSet } from "./models.ts";
+import { type Evidence, type VerifiedEvidence, verifyEvidence } from "./nitro.ts";
+import type { Policy } from "./policy.ts";
+import { formatTime } from "./time.ts";
+import {
+  Checklist,
+  EVIDENCE_CHECKS,
+  type Mode,
+  type Verdict,
+  type VerdictFacts,
+} from "./verdict.ts";
+
+export interface AppraisalContext<M extends Mode = Mode> {
+  /**
+   * `live`: certificates, lifetime and age at `nowMs`. `archive`: certificates and lifetime at the
+   * document's own time, age not at all; the verdict says so. The policy's expiry is judged at
+   * `nowMs` in both.
+   */
+  readonly mode: M;
+  /** Unix milliseconds. */
+  readonly nowMs: number;
+  /** The challenge we sent; null where we sent none. */
+  readonly nonce: Uint8Array | null;
+}
+
+interface EpochFacts<M extends Mode> {
+  readonly mode: M;
+  readonly platform: string;
+  /** The policy's name for the code; "unchecked" where the policy says so. */
+  readonly measurement: string;
+  /** The bundle's bytes, for a proof. */
+  readonly bundle: Uint8Array;
+  /** SHA-256 of the document's COSE payload. */
+  readonly documentDigest: Uint8Array;
+  readonly keysetDigest: Uint8Array;
+  /** RFC 9458 §3 Key Configuration to encrypt requests to. */
+  readonly keyConfig: Uint8Array;
+  /** Uncompressed P-256 point, 65 bytes. */
+  readonly receiptKey: Uint8Array;
+  readonly models: readonly ModelRef[];
+  readonly config: RuntimeConfig;
+  readonly binding: EpochBinding;
+  readonly verdict: Verdict;
+}
+
+/**
+ * An epoch whose bundle was verified; only {@link appraiseBundle} makes one.
+ *
+ * What encrypts takes a `VerifiedEpoch<"live">`: an archived one is for reading old receipts.
+ */
+export type VerifiedEpoch<M extends Mode = Mode> = Brand<EpochFacts<M>, "VerifiedEpoch">;
+
+/** What the steps have found so far. */
+interface Known {
+  platform: string | null;
+  measurement: string | null;
+}
+
+/**
+ * Judges a bundle. Never throws for what the bundle or the policy is; that is in the verdict.
+ *
+ * @returns the epoch if, and only if, the verdict is "verified".
+ */
+export async function appraiseBundle<M extends Mode>(
+  bytes: Uint8Array,
+  policy: Policy,
+  context: AppraisalContext<M>,
+): Promise<{ readonly verdict: Verdict; readonly epoch: VerifiedEpoch<M> | null }> {
+  const received = new Uint8Array(bytes);
+  const checklist = new Checklist(EVIDENCE_CHECKS);
+  const known: Known = { platform: null, measurement: null };
+  let epoch: Omit<EpochFacts<M>, "verdict"> | null = null;
+  try {
+    epoch = await judgeBundle(checklist, known, received, policy, context);
+  } catch (error) {
+    if (!(error instanceof AttestationError)) throw error;
+  }
+  const verdict = checklist.verdict(factsOf(known, context));
+  if (epoch === null || verdict.result !== "verified") return { verdict, epoch: null };
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- this is the maker of VerifiedEpoch
+  return { verdict, epoch: { ...epoch, verdict } as VerifiedEpoch<M> };
+}
+
+/**
+ * Judges a bare document: the evidence alone, without the preimages of a bundle.
+ *
+ * Checks that need a preimage are skipped and say so; "verified" then means that the hardware made
+ * this document and the policy accepts its code, and nothing about keys, models or suites. No epoch
+ * comes of it. Its platform is the one whose roots pin it.
+ */
+export async function appraiseDocument(
+  bytes: Uint8Array,
+  policy: Policy,
+  context: AppraisalContext,
+): Promise<{ readonly verdict: Verdict }> {
+  const received = new Uint8Array(bytes);
+  const checklist = new Checklist(EVIDENCE_CHECKS);
+  const known: Known = { platform: null, measurement: null };
+  try {
+    await judgeDocument(checklist, known, received, policy, context);
+  } catch (error) {
+    if (!(error instanceof AttestationError)) throw error;
+  }
+  return { verdict: checklist.verdict(factsOf(known, context)) };
+}
+
+async function judgeBundle<M extends Mode>(
+  checklist: Checklist,
+  known: Known,
+  bytes: Uint8Array,
+  policy: Policy,
+  context: AppraisalContext<M>,
+): Promise<Omit<EpochFacts<M>, "verdict">> {
+  // 1. The policy, then what was received, then whether its kind of hardware is trusted at all.
+  await checklist.judge("policy", () => checks.policyInForce(policy, context.nowMs));
+  const read = await checklist.judge("bundle", () => checks.readBundle(bytes));
+  const named = await checklist.judge("platform", () => checks.namedPlatform(policy, read));
+  known.platform = named.trust.platform;
+  // 2. The hardware signed the document, and runs code the policy accepts, for an epoch of ours.
+  const judged = await judgeEvidence(checklist, known, named, policy, context);
+  const { evidence } = judged;
+  const { bundle } = read;
+  const binding = judged.binding;
+  if (binding === null) throw new TypeError("a bundle without EpochBinding was accepted");
+  // 3. The preimages are those it names.
+  const keyset = await checklist.judge("keyset", () => {
+    checks.requireKeysetInForce(binding, policy);
+    return checks.boundPreimage(bundle.keyset, binding.keysetDigest, "binding/keyset", parseKeyset);
+  });
+  const models = await checklist.judge("modelset", () =>
+    checks.boundPreimage(bundle.models, binding.modelsDigest, "binding/models", parseModelSet),
+  );
+  const config = await checklist.judge("config", () =>
+    checks.boundPreimage(bundle.config, binding.configDigest, "binding/config", parseRuntimeConfig),
+  );
+  await checklist.judge("register", () => checks.measuredModels(evidence, binding));
+  // 4. What they name is acceptable, now.
+  await checklist.judge("models", () => checks.allowedModels(models, policy));
+  await checklist.judge("suite", () => checks.allowedSuite(keyset.keyConfig, policy));
+  await checklist.judge("freshness", () => checks.freshDocument(evidence, policy, context));
+  return {
+    mode: context.mode,
+    platform: named.trust.platform,
+    measurement: known.measurement ?? "unchecked",
+    bundle: bytes,
+    documentDigest: await webHashes.sha256(evidence.payload),
+    keysetDigest: binding.keysetDigest,
+    ...keyset,
+    models,
+    config,
+    binding,
+  };
+}
+
+async function judgeDocument(
+  checklist: Checklist,
+  known: Known,
+  bytes: Uint8Array,
+  policy: Policy,
+  context: AppraisalContext,
+): Promise<void> {
+  // 1. As for a bundle.
+  await checklist.judge("policy", () => checks.policyInForce(policy, context.nowMs));
+  const document = await checklist.judge("bundle", () => checks.readDocument(bytes));
+  const trust = await checklist.judge("platform", () => checks.pinnedPlatform(policy, document));
+  known.platform = trust.platform;
+  const subject = { bundle: null, evidence: document };
+  // 2. As for a bundle, but that user_data may be anything.
+  const named = { trust, subject };
+  const { evidence, binding } = await judgeEvidence(checklist, known, named, policy, context);
+  // 3. Digests alone: a revoked keyset is known by its digest, the register by the models digest.
+  await checklist.judge("keyset", () => {
+    checks.requireKeysetInForce(binding, policy);
+    return checks.bare("a Keyset with the digest that the binding names");
+  });
+  for (const id of ["modelset", "config"] as const) {
+    await checklist.judge(id, () => checks.bare("the preimage of the digest the binding names"));
+  }
+  await checklist.judge("register", () => checks.measuredModels(evidence, binding));
+  // 4. Only freshness can be judged.
+  await checklist.judge("models", () => checks.bare("a model of the policy"));
+  await checklist.judge("suite", () => checks.bare("a suite of the policy"));
+  await checklist.judge("freshness", () => checks.freshDocument(evidence, policy, context));
+}
+
+async function judgeEvidence(
+  checklist: Checklist,
+  known: Known,
+  named: { readonly trust: checks.Trust; readonly subject: checks.Subject },
+  policy: Policy,
+  context: AppraisalContext,
+): Promise<{ readonly evidence: VerifiedEvidence; readonly binding: EpochBinding | null }> {
+  const { trust, subject } = named;
+  const atMs = context.mode === "live" ? context.nowMs : subject.evidence.timestampMs;
+  const at = { mode: context.mode, atMs };
+  // RFC 9052 §4.4 and RFC 5280 §6, at `atMs`, to a root that the policy pins.
+  const evidence = await judgeSignature(checklist, subject.evidence, trust.policy.roots, at);
+  await checklist.judge("debug", () => checks.outOfDebug(evidence, trust.policy));
+  known.measurement = await checklist.judge("measurement", () =>
+    checks.allowedMeasurement(evidence, trust.policy, policy),
+  );
+  const binding = await checklist.judge("binding", () =>
+    checks.boundEpoch({ bundle: subject.bundle, evidence }),
+  );
+  await checklist.judge("lifetime", () => checks.withinLifetime(binding, policy, at));
+  return { evidence, binding };
+}
+
+/** One verification yields two checks: a chain that fails leaves nothing to say of the signature. */
+async function judgeSignature(
+  checklist: Checklist,
+  evidence: Evidence,
+  roots: readonly Uint8Array[],
+  at: { readonly mode: Mode; readonly atMs: number },
+): Promise<VerifiedEvidence> {
+  try {
+    const verified = await verifyEvidence(evidence, roots, at.atMs);
+    const wanted = "an ES384 signature by the document's certificate";
+    checklist.pass("signature", { found: `signed for ${evidence.moduleId}`, wanted, value: null });
+    const time = at.mode === "live" ? "now" : "at the document's time";
+    checklist.pass("chain", {
+      found: `root ${encodeHex(verified.rootDigest)}, valid ${time}, ${formatTime(at.atMs)}`,
+      wanted: roots.map(encodeHex).join(", "),
+      value: null,
+    });
+    return verified;
+  } catch (error) {
+    if (error instanceof AttestationError) {
+      checklist.fail(error.code === "cose/signature" ? "signature" : "chain", error);
+    }
+    throw error;
+  }
+}
+
+function factsOf(known: Known, context: AppraisalContext): VerdictFacts {
+  return { ...known, mode: context.mode, judgedAtMs: context.nowMs };
+}

@@ -1,0 +1,145 @@
+/** The checks of one exchange, each a function of the receipt's claims and what was seen here. */
+import type { VerifiedEpoch } from "./appraisal.ts";
+import { encodeHex, equalBytes } from "./bytes.ts";
+import { modelStanding, type Policy } from "./policy.ts";
+import { type ModelRef, sameModel } from "./models.ts";
+import type { ReceiptClaims } from "./receipt.ts";
+import { skewSeconds } from "./evidence-checks.ts";
+import { formatTime } from "./time.ts";
+import type { Head } from "./transcript.ts";
+import { type Finding, Refusal } from "./verdict.ts";
+
+/** RFC 9110 §15.5: from here on a status says that the request was refused. */
+const FIRST_REFUSAL = 400;
+
+/** @throws {@link AttestationError} `receipt/epoch`. */
+export function ofEpoch(claims: ReceiptClaims, epoch: VerifiedEpoch): Finding<null> {
+  const found = epochText(claims);
+  const wanted = epochText(epoch);
+  if (found !== wanted) throw new Refusal("receipt/epoch", found, wanted);
+  return { found, wanted, value: null };
+}
+
+function epochText(epoch: Pick<ReceiptClaims, "keysetDigest" | "documentDigest">): string {
+  return `keyset ${encodeHex(epoch.keysetDigest)}, document ${encodeHex(epoch.documentDigest)}`;
+}
+
+/** @throws {@link AttestationError} `receipt/phase`, `receipt/exchange`, `receipt/time`. */
+export function finalOfExchange(
+  claims: ReceiptClaims,
+  epoch: VerifiedEpoch,
+  policy: Policy,
+  at: { readonly exchange: Uint8Array | null; readonly nowMs: number },
+): Finding<null> {
+  const { phase, exchange, issuedAt, index } = claims;
+  if (phase !== "final") throw new Refusal("receipt/phase", `phase ${phase}`, "phase final");
+  if (at.exchange !== null && !equalBytes(exchange, at.exchange)) {
+    const wanted = `exchange ${encodeHex(at.exchange)}`;
+    throw new Refusal("receipt/exchange", `exchange ${encodeHex(exchange)}`, wanted);
+  }
+  const skew = skewSeconds(policy);
+  const { notBefore, notAfter } = epoch.binding;
+  const latest = Math.min(notAfter, Math.floor(at.nowMs / 1000)) + skew;
+  const made = `made ${formatTime(issuedAt * 1000)}`;
+  const wanted = `${formatTime((notBefore - skew) * 1000)} to ${formatTime(latest * 1000)}`;
+  if (!(notBefore - skew <= issuedAt && issuedAt <= latest)) {
+    throw new Refusal("receipt/time", made, wanted);
+  }
+  return { found: `index ${index}, ${made}`, wanted: `final, made ${wanted}`, value: null };
+}
+
+/**
+ * The model that answered is one of the epoch, of the policy, and the one asked for.
+ *
+ * No model may be named only where none was asked for, or where the request was refused.
+ *
+ * @throws {@link AttestationError} `receipt/model`, `policy/model`, `policy/revoked`.
+ */
+export function rightModel(
+  claims: ReceiptClaims,
+  epoch: VerifiedEpoch,
+  policy: Policy,
+  modelId: string | null,
+): Finding<null> {
+  const { model, outcome } = claims;
+  const asked = modelId === null ? "a model" : `model ${modelId}`;
+  if (model === null) {
+    if (modelId !== null && outcome.status < FIRST_REFUSAL) {
+      throw new Refusal("receipt/model", "no model", asked);
+    }
+    return { found: "no model", wanted: "a model only where one answered", value: null };
+  }
+  const found = modelText(model);
+  if (!epoch.models.some((served) => sameModel(served, model))) {
+    throw new Refusal("receipt/model", found, "a model of the epoch");
+  }
+  if (modelId !== null && model.id !== modelId) throw new Refusal("receipt/model", found, asked);
+  const standing = modelStanding(policy, model);
+  switch (standing) {
+    case "revoked":
+      throw new Refusal("policy/revoked", found, "no revoked model");
+    case "unlisted":
+      throw new Refusal("policy/model", found, "a model of the policy");
+    case "unchecked":
+      return { found, wanted: `${asked} of the epoch; the policy allows any`, value: null };
+    case "allowed":
+      return { found, wanted: `${asked} of the epoch and of the policy`, value: null };
+    default:
+      return standing satisfies never;
+  }
+}
+
+/**
+ * How much of the request the enclave commits to.
+ *
+ * A refusal may come before the whole request was read; any other answer is to all of it.
+ *
+ * @param sent - leaves there are here. @param exact - whether a refusal, too, must be to all.
+ * @throws {@link AttestationError} `transcript/request`.
+ */
+export function requireLeaves(claims: ReceiptClaims, sent: number, exact: boolean): void {
+  const { leaves } = claims.request;
+  const part = !exact && claims.outcome.status >= FIRST_REFUSAL;
+  if (leaves > sent || (!part && leaves !== sent)) {
+    const wanted = part ? `at most ${sent} leaves` : `${sent} leaves`;
+    throw new Refusal("transcript/request", `${leaves} leaves`, wanted);
+  }
+}
+
+/** @throws {@link AttestationError} `code`. */
+export function sameHead(
+  code: "transcript/request" | "transcript/response",
+  signed: Head,
+  ours: Head,
+): Finding<null> {
+  const found = headText(signed);
+  const wanted = headText(ours);
+  if (found !== wanted) throw new Refusal(code, found, wanted);
+  return { found, wanted, value: null };
+}
+
+/** @throws {@link AttestationError} `receipt/status`. */
+export function requireStatus(claims: ReceiptClaims, status: number | null): void {
+  if (status === null || status === claims.outcome.status) return;
+  throw new Refusal("receipt/status", `status ${claims.outcome.status}`, `status ${status}`);
+}
+
+/** @throws {@link AttestationError} `transcript/incomplete`. */
+export function whole(complete: boolean): Finding<null> {
+  const wanted = "the final chunk";
+  if (!complete) throw new Refusal("transcript/incomplete", "no final chunk", wanted);
+  return { found: wanted, wanted, value: null };
+}
+
+/** A proof without an opening claims what the receipt claims, and shows no content. */
+export function unopened(wanted: string): Finding<null> {
+  return { found: "proof carries no opening", wanted, value: null, skipped: "by design" };
+}
+
+function headText(head: Head): string {
+  return `${head.leaves} leaves, ${head.bytes} bytes, root ${encodeHex(head.root)}`;
+}
+
+function modelText(model: ModelRef): string {
+  return `${model.id} ${model.version} ${encodeHex(model.digest)}`;
+}

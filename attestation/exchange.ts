@@ -1,0 +1,137 @@
+/**
+ * Appraisal of one exchange: whether a receipt of a verified epoch fits what was sent and received.
+ */
+import type { VerifiedEpoch } from "./appraisal.ts";
+import type { Awaitable } from "./bytes.ts";
+import { AttestationError } from "./errors.ts";
+import * as checks from "./exchange-checks.ts";
+import type { Policy } from "./policy.ts";
+import {
+  importReceiptKey,
+  parseReceipt,
+  type Receipt,
+  type ReceiptKey,
+  verifyReceipt,
+} from "./receipt.ts";
+import type { Head } from "./transcript.ts";
+import { Checklist, EXCHANGE_CHECKS, type Finding, Refusal, type Verdict } from "./verdict.ts";
+
+/** What a Relying Party holds of an exchange of its own. */
+export interface ExchangeEvidence {
+  /** The final receipt; null where the answer ended without one. */
+  readonly receipt: Uint8Array | null;
+  /** The id that the receipt must carry, 16 bytes; null offline, where `enc` is not known. */
+  readonly exchange: Uint8Array | null;
+  /** The head over the first leaves of what was sent; asked for at most `requestLeaves`. */
+  requestHead(leaves: number): Awaitable<Head>;
+  /** All leaves that were sent. */
+  readonly requestLeaves: number;
+  readonly responseHead: Head;
+  /** HTTP status of the answer inside the encryption, where it is known. */
+  readonly status: number | null;
+  /** Whether the final chunk of the answer was opened. */
+  readonly complete: boolean;
+  /** The id of the model the request named; null where it named none. */
+  readonly modelId: string | null;
+  /** Unix milliseconds. */
+  readonly nowMs: number;
+}
+
+/**
+ * What there is to judge a receipt by: an exchange of our own, the opening in a proof, or nothing.
+ *
+ * An opening holds the leaves that the receipt counts and no others: more would be shown unproven.
+ */
+export type ReceiptEvidence =
+  | { readonly kind: "own" | "opened"; readonly exchange: ExchangeEvidence }
+  | { readonly kind: "unopened"; readonly receipt: Uint8Array; readonly nowMs: number };
+
+/** Epochs live as long as somebody holds them, and so do their imported keys. */
+const receiptKeys = new WeakMap<VerifiedEpoch, Promise<ReceiptKey>>();
+
+/**
+ * Judges one exchange: the epoch's checks, then receipt, epoch, index, model, request, response,
+ * complete.
+ *
+ * A receipt names the document its epoch was opened with. A document made for a challenge has
+ * another digest: who challenges a node judges receipts with the epoch's published bundle, whose
+ * keyset digest is the same.
+ */
+export function appraiseExchange(
+  epoch: VerifiedEpoch,
+  policy: Policy,
+  evidence: ExchangeEvidence,
+): Promise<Verdict> {
+  return judgeExchange(epoch, policy, { kind: "own", exchange: evidence });
+}
+
+/** As {@link appraiseExchange}; of a receipt alone, request and answer are skipped by design. */
+export async function judgeExchange(
+  epoch: VerifiedEpoch,
+  policy: Policy,
+  evidence: ReceiptEvidence,
+): Promise<Verdict> {
+  const checklist = new Checklist(EXCHANGE_CHECKS, epoch.verdict.checks);
+  try {
+    await judgeChecks(checklist, epoch, policy, evidence);
+  } catch (error) {
+    if (!(error instanceof AttestationError)) throw error;
+  }
+  const { platform, mode, measurement } = epoch.verdict;
+  const { nowMs } = evidence.kind === "unopened" ? evidence : evidence.exchange;
+  return checklist.verdict({ platform, mode, measurement, judgedAtMs: nowMs });
+}
+
+async function judgeChecks(
+  checklist: Checklist,
+  epoch: VerifiedEpoch,
+  policy: Policy,
+  evidence: ReceiptEvidence,
+): Promise<void> {
+  const opened = evidence.kind === "unopened" ? null : evidence.exchange;
+  const { receipt, nowMs } = evidence.kind === "unopened" ? evidence : evidence.exchange;
+  // 1. The epoch's key signed it, and it is about that epoch.
+  const { claims } = await checklist.judge("receipt", () => signedReceipt(epoch, receipt));
+  await checklist.judge("epoch", () => checks.ofEpoch(claims, epoch));
+  // 2. It is the final receipt of this exchange, and the right model's.
+  const at = { exchange: opened?.exchange ?? null, nowMs };
+  await checklist.judge("index", () => checks.finalOfExchange(claims, epoch, policy, at));
+  const modelId = opened?.modelId ?? null;
+  await checklist.judge("model", () => checks.rightModel(claims, epoch, policy, modelId));
+  // 3. Both directions are as they were here, and whole.
+  if (opened === null) {
+    await checklist.judge("request", () => checks.unopened("the request"));
+    await checklist.judge("response", () => checks.unopened("the answer"));
+    await checklist.judge("complete", () => checks.unopened("a complete answer"));
+    return;
+  }
+  await checklist.judge("request", async () => {
+    const { leaves } = claims.request;
+    checks.requireLeaves(claims, opened.requestLeaves, evidence.kind === "opened");
+    return checks.sameHead("transcript/request", claims.request, await opened.requestHead(leaves));
+  });
+  await checklist.judge("response", () => {
+    checks.requireStatus(claims, opened.status);
+    return checks.sameHead("transcript/response", claims.response, opened.responseHead);
+  });
+  await checklist.judge("complete", () => checks.whole(opened.complete));
+}
+
+async function signedReceipt(
+  epoch: VerifiedEpoch,
+  bytes: Uint8Array | null,
+): Promise<Finding<Receipt>> {
+  const wanted = "a receipt signed by the epoch's key, with low s";
+  if (bytes === null) throw new Refusal("receipt/missing", "no receipt", wanted);
+  const receipt = parseReceipt(bytes);
+  await verifyReceipt(receipt, await receiptKey(epoch));
+  return { found: `${bytes.length} bytes, signed`, wanted, value: receipt };
+}
+
+function receiptKey(epoch: VerifiedEpoch): Promise<ReceiptKey> {
+  const known = receiptKeys.get(epoch);
+  if (known !== undefined) return known;
+  const key = importReceiptKey(epoch.receiptKey);
+  receiptKeys.set(epoch, key);
+  return key;
+}

@@ -1,0 +1,259 @@
+/**
+ * Appraisal policy: whom the Relying Party trusts, in JSON, the same file for every surface.
+ *
+ * Nothing has a default. A check is switched off only by its own word: `"measurements":
+ * "unchecked"`, `"models": "any"`, `"freshness": "unchecked"`. Whether a policy has expired is a
+ * check of the appraisal, which is told the time; here only its form is judged.
+ */
+import { encodeHex, equalBytes } from "./bytes.ts";
+import { certificateFromPem } from "./pem.ts";
+import { AttestationError } from "./errors.ts";
+import { parseJson } from "./json.ts";
+import { JsonNode } from "./json-node.ts";
+import { SUITES, type Suite } from "./keyset.ts";
+import { debugMode, IMAGE_REGISTERS, PCR_BYTES } from "./measurement.ts";
+import { DIGEST_BYTES } from "./structure.ts";
+import { parseTimestamp } from "./time.ts";
+
+/** Platforms this verifier knows; both have the format of Nitro attestation documents. */
+export const PLATFORMS = ["aws-nitro", "simulated"] as const;
+export type Platform = (typeof PLATFORMS)[number];
+
+/** PROTOCOL.md, "Limits". */
+const MAX_LIST = 1024;
+const MAX_ROOTS = 16;
+const MAX_AGE_SECONDS = 604_800;
+const MAX_SKEW_SECONDS = 3600;
+
+const CODE_REGISTERS = IMAGE_REGISTERS.map((index) => `pcr${index}`);
+const OTHER_REGISTERS = Array.from({ length: 29 }, (_, i) => `pcr${i + 3}`);
+
+/** The code a policy accepts: every register named must be equal. */
+export interface AllowedMeasurement {
+  readonly name: string;
+  readonly registers: ReadonlyMap<number, Uint8Array>;
+}
+
+export interface PlatformPolicy {
+  /** SHA-256 of the DER of each root certificate that is trusted. */
+  readonly roots: readonly Uint8Array[];
+  /** DER of root certificates that are not built in. */
+  readonly rootCertificates: readonly Uint8Array[];
+  readonly measurements: readonly AllowedMeasurement[] | "unchecked";
+  /** Whether enclaves in debug mode, which hide nothing, are accepted too. */
+  readonly debug: boolean;
+}
+
+export interface AllowedModel {
+  readonly id: string;
+  readonly digest: Uint8Array;
+}
+
+export interface Freshness {
+  readonly maxAgeSeconds: number;
+  readonly skewSeconds: number;
+  readonly challenge: "optional" | "required";
+}
+
+export interface Policy {
+  readonly version: 1;
+  /** Unix milliseconds. */
+  readonly expiresMs: number;
+  readonly platforms: ReadonlyMap<Platform, PlatformPolicy>;
+  readonly models: readonly AllowedModel[] | "any";
+  readonly freshness: Freshness | "unchecked";
+  readonly suites: readonly Suite[];
+  readonly revoked: {
+    /** Values of register 0, 1 or 2. */
+    readonly measurements: readonly Uint8Array[];
+    /** Model digests. */
+    readonly models: readonly Uint8Array[];
+    /** Keyset digests. */
+    readonly keysets: readonly Uint8Array[];
+  };
+}
+
+/**
+ * Reads a policy file.
+ *
+ * @throws {@link AttestationError} `policy/syntax`; its message begins with a JSON pointer.
+ */
+export function parsePolicy(text: string): Policy {
+  const root = new JsonNode("", parseJson(text));
+  const file = root.object([
+    "version",
+    "expires",
+    "platforms",
+    "models",
+    "freshness",
+    "suites",
+    "revoked",
+  ]);
+  if (file.get("version").value !== 1) throw file.get("version").refusal("want 1");
+  const revoked = file.get("revoked").object(["measurements", "models", "keysets"]);
+  const policy: Policy = {
+    version: 1,
+    expiresMs: parseExpires(file.get("expires")),
+    platforms: parsePlatforms(file.get("platforms")),
+    models: parseModels(file.get("models")),
+    freshness: parseFreshness(file.get("freshness")),
+    suites: unique(file.get("suites").items(1, MAX_LIST), (item) => item.oneOf(SUITES)),
+    revoked: {
+      measurements: digests(revoked.get("measurements"), 0, PCR_BYTES),
+      models: digests(revoked.get("models"), 0, DIGEST_BYTES),
+      keysets: digests(revoked.get("keysets"), 0, DIGEST_BYTES),
+    },
+  };
+  requireNoContradiction(root, policy);
+  return policy;
+}
+
+/** How a policy stands to one model. */
+export type ModelStanding = "allowed" | "unchecked" | "unlisted" | "revoked";
+
+/** Revocation is by digest and goes before everything; else id and digest must both be listed. */
+export function modelStanding(policy: Policy, model: AllowedModel): ModelStanding {
+  if (includesBytes(policy.revoked.models, model.digest)) return "revoked";
+  if (policy.models === "any") return "unchecked";
+  const listed = policy.models.some(
+    (allowed) => allowed.id === model.id && equalBytes(allowed.digest, model.digest),
+  );
+  return listed ? "allowed" : "unlisted";
+}
+
+export function includesBytes(list: readonly Uint8Array[], bytes: Uint8Array): boolean {
+  return list.some((item) => equalBytes(item, bytes));
+}
+
+function parseExpires(node: JsonNode): number {
+  const ms = parseTimestamp(node.text());
+  if (ms === null) throw node.refusal("want a UTC time as in 2027-06-30T00:00:00Z");
+  return ms;
+}
+
+function parsePlatforms(node: JsonNode): ReadonlyMap<Platform, PlatformPolicy> {
+  node.object([], PLATFORMS);
+  const platforms = new Map<Platform, PlatformPolicy>();
+  const members = node.members();
+  for (const platform of PLATFORMS) {
+    const member = members.get(platform);
+    if (member !== undefined) platforms.set(platform, parsePlatform(member));
+  }
+  if (platforms.size === 0) throw node.refusal("want at least one platform");
+  return platforms;
+}
+
+function parsePlatform(node: JsonNode): PlatformPolicy {
+  const platform = node.object(["roots", "measurements", "debug"], ["rootCertificates"]);
+  const debug = platform.get("debug").boolean();
+  const certificates = platform.find("rootCertificates")?.items(1, MAX_ROOTS) ?? [];
+  return {
+    roots: digests(platform.get("roots"), 1, DIGEST_BYTES),
+    rootCertificates: certificates.map(parseRootCertificate),
+    measurements: parseMeasurements(platform.get("measurements"), debug),
+    debug,
+  };
+}
+
+function parseRootCertificate(node: JsonNode): Uint8Array {
+  const pem = node.text();
+  try {
+    return certificateFromPem(pem);
+  } catch (cause) {
+    if (!(cause instanceof AttestationError)) throw cause;
+    throw new AttestationError("policy/syntax", `${node.pointer}: want a certificate in PEM`, {
+      cause,
+    });
+  }
+}
+
+function parseMeasurements(
+  node: JsonNode,
+  debug: boolean,
+): readonly AllowedMeasurement[] | "unchecked" {
+  if (node.value === "unchecked") return "unchecked";
+  const measurements: AllowedMeasurement[] = [];
+  for (const item of node.items(1, MAX_LIST)) {
+    const fields = item.object(["name", ...CODE_REGISTERS], OTHER_REGISTERS);
+    const name = fields.get("name").nameText();
+    if (name === "unchecked") throw fields.get("name").refusal("a word of the policy's own");
+    if (measurements.some((other) => other.name === name)) {
+      throw fields.get("name").refusal(`measurement "${name}" twice`);
+    }
+    const registers = new Map<number, Uint8Array>();
+    for (const [index, key] of [...CODE_REGISTERS, ...OTHER_REGISTERS].entries()) {
+      const register = fields.find(key)?.hex(PCR_BYTES);
+      if (register !== undefined) registers.set(index, register);
+    }
+    if (!debug && debugMode({ pcrs: registers })) {
+      throw item.refusal("a register of a debug enclave (zero), while debug is false");
+    }
+    measurements.push({ name, registers });
+  }
+  return measurements;
+}
+
+function parseModels(node: JsonNode): readonly AllowedModel[] | "any" {
+  if (node.value === "any") return "any";
+  const models: AllowedModel[] = [];
+  for (const item of node.items(1, MAX_LIST)) {
+    const fields = item.object(["id", "digest"]);
+    const id = fields.get("id").nameText();
+    const digest = fields.get("digest").hex(DIGEST_BYTES);
+    if (models.some((other) => other.id === id && equalBytes(other.digest, digest))) {
+      throw item.refusal(`model "${id}" with the same digest twice`);
+    }
+    models.push({ id, digest });
+  }
+  return models;
+}
+
+function parseFreshness(node: JsonNode): Freshness | "unchecked" {
+  if (node.value === "unchecked") return "unchecked";
+  const fields = node.object(["maxAgeSeconds", "skewSeconds", "challenge"]);
+  return {
+    maxAgeSeconds: fields.get("maxAgeSeconds").integer(1, MAX_AGE_SECONDS),
+    skewSeconds: fields.get("skewSeconds").integer(0, MAX_SKEW_SECONDS),
+    challenge: fields.get("challenge").oneOf(["optional", "required"]),
+  };
+}
+
+/** Nothing is allowed and revoked at once. */
+function requireNoContradiction(root: JsonNode, policy: Policy): void {
+  const { revoked } = policy;
+  for (const [platform, { measurements }] of policy.platforms) {
+    for (const { name, registers } of measurements === "unchecked" ? [] : measurements) {
+      const code = IMAGE_REGISTERS.map((index) => registers.get(index));
+      if (code.some((value) => value !== undefined && includesBytes(revoked.measurements, value))) {
+        throw root.refusal(`measurement "${name}" of ${platform} is allowed and revoked`);
+      }
+    }
+  }
+  for (const { id, digest } of policy.models === "any" ? [] : policy.models) {
+    if (includesBytes(revoked.models, digest)) {
+      throw root.refusal(`model "${id}" is allowed and revoked`);
+    }
+  }
+}
+
+function digests(node: JsonNode, least: number, bytes: number): readonly Uint8Array[] {
+  const most = least === 0 ? MAX_LIST : MAX_ROOTS;
+  const seen = new Set<string>();
+  return node.items(least, most).map((item) => {
+    const digest = item.hex(bytes);
+    const text = encodeHex(digest);
+    if (seen.has(text)) throw item.refusal("the same value twice");
+    seen.add(text);
+    return digest;
+  });
+}
+
+function unique<T>(nodes: readonly JsonNode[], read: (node: JsonNode) => T): readonly T[] {
+  const seen = new Set<T>();
+  for (const node of nodes) {
+    const value = read(node);
+    if (seen.has(value)) throw node.refusal("the same value twice");
+    seen.add(value);
+  }
+  return [...seen];
+}

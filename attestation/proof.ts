@@ -1,0 +1,213 @@
+/**
+ * Proof: one file that shows, years later and without a network, what an enclave answered.
+ *
+ * ```cddl
+ * Proof = { 1: "countersign/proof/v1", 2: receipt bstr, 3: bundle bstr,
+ *           ? 4: { 1: Kc bstr .size 32, 2: [* request leaf bstr], 3: [* response leaf bstr] } }
+ * ```
+ * Without key 4 the receipt alone is the claim: who, when, which model, commitments. With it the
+ * heads are recomputed, so that the content is shown too.
+ */
+import { appraiseBundle } from "./appraisal.ts";
+import { MAX_BUNDLE_BYTES } from "./bundle.ts";
+import {
+  type CborKey,
+  type CborProfile,
+  type CborValue,
+  DETERMINISTIC,
+  encodeCbor,
+} from "./cbor.ts";
+import { AttestationError } from "./errors.ts";
+import { judgeExchange, type ReceiptEvidence } from "./exchange.ts";
+import type { Hashes } from "./hashes.ts";
+import type { Policy } from "./policy.ts";
+import { MAX_RECEIPT_BYTES, parseReceipt, type ReceiptClaims } from "./receipt.ts";
+import { DIGEST_BYTES, Fields, parseFields, type Shape } from "./structure.ts";
+import { Transcript } from "./transcript.ts";
+import { Checklist, EVIDENCE_CHECKS, EXCHANGE_CHECKS, type Verdict } from "./verdict.ts";
+
+const TAG = "countersign/proof/v1";
+
+/** PROTOCOL.md, "Limits". */
+const MAX_PROOF_BYTES = 1 << 28;
+const MAX_LEAVES = 65_536;
+const MAX_LEAF_BYTES = 1 << 22;
+
+const PROFILE: CborProfile = {
+  ...DETERMINISTIC,
+  maxBytes: MAX_PROOF_BYTES,
+  maxItems: 2 * MAX_LEAVES + 16,
+};
+const PROOF: Shape = {
+  code: "proof/structure",
+  name: "proof",
+  required: [1, 2, 3],
+  optional: [4],
+};
+const OPENING: Shape = { code: "proof/structure", name: "opening", required: [1, 2, 3] };
+
+/** What opens the commitments: whoever holds it can read the exchange. */
+export interface Opening {
+  /** The transcript key, 32 bytes. */
+  readonly kc: Uint8Array;
+  /** The leaves that the receipt's request head counts, in order. */
+  readonly request: readonly Uint8Array[];
+  readonly response: readonly Uint8Array[];
+}
+
+export interface Proof {
+  readonly receipt: Uint8Array;
+  readonly bundle: Uint8Array;
+  readonly opening: Opening | null;
+}
+
+/** The bytes of a proof file. */
+export function encodeProof(proof: Proof): Uint8Array {
+  const map = new Map<CborKey, CborValue>([
+    [1, TAG],
+    [2, proof.receipt],
+    [3, proof.bundle],
+  ]);
+  if (proof.opening !== null) {
+    const { kc, request, response } = proof.opening;
+    map.set(
+      4,
+      new Map<CborKey, CborValue>([
+        [1, kc],
+        [2, request],
+        [3, response],
+      ]),
+    );
+  }
+  return encodeCbor(map);
+}
+
+/** Reads a proof; nothing in it is believed. @throws {@link AttestationError} `proof/structure`, `cbor/…`. */
+export function parseProof(bytes: Uint8Array): Proof {
+  const fields = parseFields(bytes, PROOF, PROFILE);
+  fields.requireTag(TAG);
+  return {
+    receipt: fields.bytes(2, 1, MAX_RECEIPT_BYTES),
+    bundle: fields.bytes(3, 1, MAX_BUNDLE_BYTES),
+    opening: fields.has(4) ? parseOpening(fields.value(4)) : null,
+  };
+}
+
+function parseOpening(value: CborValue): Opening {
+  const fields = new Fields(value, OPENING);
+  return {
+    kc: fields.bytes(1, DIGEST_BYTES),
+    request: parseLeaves(fields, 2),
+    response: parseLeaves(fields, 3),
+  };
+}
+
+function parseLeaves(fields: Fields, key: number): readonly Uint8Array[] {
+  return fields.array(key, 0, MAX_LEAVES).map((leaf) => {
+    if (!(leaf instanceof Uint8Array) || leaf.length > MAX_LEAF_BYTES) {
+      throw fields.refusal(`a leaf is no byte string of at most ${MAX_LEAF_BYTES} bytes`);
+    }
+    return leaf;
+  });
+}
+
+export interface ProofAppraisal {
+  readonly verdict: Verdict;
+  /** Null where the bytes are no proof. */
+  readonly proof: Proof | null;
+  /** What the receipt says; null unless the verdict is "verified". */
+  readonly claims: ReceiptClaims | null;
+}
+
+/**
+ * Judges a proof offline: certificates at the document's time, the policy's expiry at `nowMs`.
+ *
+ * Without an opening the checks of request, response and completeness are skipped by design, and
+ * the verdict says so: it can be "verified" for what the receipt claims.
+ */
+export async function appraiseProof(
+  bytes: Uint8Array,
+  policy: Policy,
+  context: { readonly nowMs: number },
+  hashes: Hashes,
+): Promise<ProofAppraisal> {
+  const { nowMs } = context;
+  let proof: Proof;
+  try {
+    proof = parseProof(bytes);
+  } catch (error) {
+    if (!(error instanceof AttestationError)) throw error;
+    return { verdict: unreadable(error, nowMs), proof: null, claims: null };
+  }
+  const archive = { mode: "archive", nowMs, nonce: null } as const;
+  const { verdict: evidence, epoch } = await appraiseBundle(proof.bundle, policy, archive);
+  if (epoch === null) return { verdict: withoutExchange(evidence), proof, claims: null };
+  const opened = await openedEvidence(proof, hashes, nowMs);
+  const verdict = await judgeExchange(epoch, policy, opened);
+  const claims = verdict.result === "verified" ? parseReceipt(proof.receipt).claims : null;
+  return { verdict, proof, claims };
+}
+
+async function openedEvidence(
+  proof: Proof,
+  hashes: Hashes,
+  nowMs: number,
+): Promise<ReceiptEvidence> {
+  const { receipt, opening } = proof;
+  if (opening === null) return { kind: "unopened", receipt, nowMs };
+  const request = new Transcript(hashes, opening.kc, "request");
+  for (const leaf of opening.request) await request.append(leaf);
+  const response = new Transcript(hashes, opening.kc, "response");
+  for (const leaf of opening.response) await response.append(leaf);
+  const exchange = {
+    receipt,
+    exchange: null,
+    requestHead: (leaves: number) => request.head(leaves),
+    requestLeaves: request.leaves,
+    responseHead: await response.head(),
+    status: shownStatus(opening.response[0]),
+    complete: true,
+    modelId: null,
+    nowMs,
+  };
+  return { kind: "opened", exchange };
+}
+
+/**
+ * The status in the first response leaf: after the framing indicator (RFC 9292 §3.1, §3.5), both of
+ * them variable-length integers (RFC 9000 §16). 0, which no receipt carries, where there is none.
+ */
+function shownStatus(leaf: Uint8Array | undefined): number {
+  const framing = readVarint(leaf ?? new Uint8Array(0), 0);
+  if (leaf === undefined || framing === null) return 0;
+  if (framing.value !== 1 && framing.value !== 3) return 0;
+  return readVarint(leaf, framing.end)?.value ?? 0;
+}
+
+/** RFC 9000 §16, for values below 2^30. */
+function readVarint(
+  bytes: Uint8Array,
+  offset: number,
+): { readonly value: number; readonly end: number } | null {
+  const first = bytes[offset];
+  if (first === undefined) return null;
+  const end = offset + (1 << (first >> 6));
+  if (end > bytes.length || end - offset > 4) return null;
+  let value = first & 0x3f;
+  for (const byte of bytes.subarray(offset + 1, end)) value = value * 256 + byte;
+  return { value, end };
+}
+
+/** Bytes that are no proof fail the check "bundle": nothing after it can be reached. */
+function unreadable(error: AttestationError, nowMs: number): Verdict {
+  const checklist = new Checklist([...EVIDENCE_CHECKS, ...EXCHANGE_CHECKS]);
+  checklist.fail("bundle", error);
+  const facts = { platform: null, mode: "archive", judgedAtMs: nowMs, measurement: null } as const;
+  return checklist.verdict(facts);
+}
+
+function withoutExchange(evidence: Verdict): Verdict {
+  const { platform, mode, judgedAtMs, measurement, result, failure } = evidence;
+  const facts = { platform, mode, judgedAtMs, measurement };
+  return { ...new Checklist(EXCHANGE_CHECKS, evidence.checks).verdict(facts), result, failure };
+}

@@ -1,0 +1,109 @@
+/**
+ * Hiding commitments to the two directions of one exchange.
+ *
+ * `Kc` is known to client and enclave only. The value of leaf i of direction d is
+ * HMAC(HMAC(Kc, d ‖ u64be(i)), bytes), and the head is the RFC 9162 root over these values. So a
+ * published receipt lets nobody guess a short prompt, and whoever holds Kc can open all of it, or,
+ * with the inner key of one leaf, that leaf alone.
+ */
+import { andThen } from "./awaitable.ts";
+import type { Awaitable } from "./bytes.ts";
+import type { Hashes } from "./hashes.ts";
+import { merkleLeaf, merkleRoot } from "./merkle.ts";
+import { DIGEST_BYTES } from "./structure.ts";
+
+export type Direction = "request" | "response";
+
+/** What a receipt says of one direction. */
+export interface Head {
+  readonly leaves: number;
+  /** RFC 9162 root, 32 bytes. */
+  readonly root: Uint8Array;
+  /** Sum of the leaves' lengths. */
+  readonly bytes: number;
+}
+
+const DIRECTION = { request: 0, response: 1 } as const satisfies Record<Direction, number>;
+
+/**
+ * The transcript of one direction, in the making.
+ *
+ * Owned by one exchange. `append` reserves the leaf's index before anything is awaited, so the
+ * order is the order of the calls, whether or not the caller waits.
+ */
+export class Transcript {
+  readonly #hashes: Hashes;
+  readonly #kc: Uint8Array;
+  readonly #direction: Direction;
+  readonly #leafHashes: Awaitable<Uint8Array>[] = [];
+  /** At i: bytes in leaves 0 to i. */
+  readonly #sums: number[] = [];
+
+  /** @param kc - 32 bytes, copied. */
+  constructor(hashes: Hashes, kc: Uint8Array, direction: Direction) {
+    if (kc.length !== DIGEST_BYTES) {
+      throw new TypeError(`transcript key of ${kc.length} bytes, want ${DIGEST_BYTES}`);
+    }
+    this.#hashes = hashes;
+    this.#kc = kc.slice();
+    this.#direction = direction;
+  }
+
+  /** Leaves appended so far. */
+  get leaves(): number {
+    return this.#leafHashes.length;
+  }
+
+  /** Appends one leaf; its bytes are read, or copied, before this returns. */
+  append(leaf: Uint8Array): Awaitable<void> {
+    const index = this.#leafHashes.length;
+    this.#sums.push((this.#sums.at(-1) ?? 0) + leaf.length);
+    const leafHash = this.#leafHash(index, leaf);
+    this.#leafHashes.push(leafHash);
+    if (!(leafHash instanceof Promise)) return undefined;
+    return leafHash.then((hash) => {
+      this.#leafHashes[index] = hash;
+    });
+  }
+
+  /**
+   * The head over all leaves, or over the first `leaves`.
+   *
+   * @throws RangeError where there are fewer.
+   */
+  head(leaves: number = this.#leafHashes.length): Awaitable<Head> {
+    if (!Number.isSafeInteger(leaves) || leaves < 0 || leaves > this.#leafHashes.length) {
+      throw new RangeError(`head over ${leaves} of ${this.#leafHashes.length} leaves`);
+    }
+    const bytes = leaves === 0 ? 0 : (this.#sums[leaves - 1] ?? 0);
+    const first = this.#leafHashes.slice(0, leaves);
+    const ready = first.filter((hash) => hash instanceof Uint8Array);
+    const all = ready.length === first.length ? ready : Promise.all(first);
+    const root = andThen(all, (known) => merkleRoot(this.#hashes, known));
+    return andThen(root, (value) => ({ leaves, root: value, bytes }));
+  }
+
+  #leafHash(index: number, leaf: Uint8Array): Awaitable<Uint8Array> {
+    const hashes = this.#hashes;
+    const key = hashes.hmacSha256(this.#kc, leafLabel(this.#direction, index));
+    const value =
+      key instanceof Promise ? hmacLater(hashes, key, leaf.slice()) : hashes.hmacSha256(key, leaf);
+    return andThen(value, (known) => merkleLeaf(hashes, known));
+  }
+}
+
+async function hmacLater(
+  hashes: Hashes,
+  key: Promise<Uint8Array>,
+  leaf: Uint8Array,
+): Promise<Uint8Array> {
+  return hashes.hmacSha256(await key, leaf);
+}
+
+/** d ‖ u64be(i). */
+function leafLabel(direction: Direction, index: number): Uint8Array {
+  const label = new Uint8Array(9);
+  label[0] = DIRECTION[direction];
+  new DataView(label.buffer).setBigUint64(1, BigInt(index));
+  return label;
+}
