@@ -1,0 +1,181 @@
+/**
+ * What the host tells the enclave at boot: which models to load, and its limits.
+ *
+ * {1: "countersign/provisioning/v1", 2: [[id, version, digest, manifest] …], 3: {* name => uint}} in
+ * deterministic CBOR. Nothing in it is trusted: what the enclave took from it is in its RuntimeConfig
+ * and ModelSet, which clients judge.
+ */
+import {
+  AttestationError,
+  type CborMap,
+  type CborProfile,
+  type CborValue,
+  decodeCbor,
+  DETERMINISTIC,
+  encodeCbor,
+} from "@countersign/attestation";
+import { ProtocolError } from "./errors.ts";
+
+const TAG = "countersign/provisioning/v1";
+const PROFILE: CborProfile = { ...DETERMINISTIC, maxBytes: 16 * 1024 * 1024 };
+export const MAX_MODELS = 64;
+const DIGEST_BYTES = 32;
+/** A directory name that is safe in a URL and on any file system. */
+const MODEL_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const MODEL_VERSION = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+export interface ProvisionedModel {
+  readonly id: string;
+  readonly version: string;
+  /** SHA-256 of `manifest`, 32 bytes; the enclave recomputes it. */
+  readonly digest: Uint8Array;
+  readonly manifest: Uint8Array;
+}
+
+export interface ProvisioningLimits {
+  /** Content of one request. */
+  readonly maxRequestBytes: number;
+  /** Requests waiting for an engine. */
+  readonly queueLength: number;
+  /** From one epoch's start to the next. */
+  readonly epochSeconds: number;
+  /** How long an epoch is accepted after the next has begun. */
+  readonly epochOverlapSeconds: number;
+  readonly inferenceTimeoutMs: number;
+  /** Requests that one epoch's replay set holds. */
+  readonly replaySlots: number;
+  /** Threads of one inference; 0 leaves it to the engine. */
+  readonly intraOpThreads: number;
+}
+
+export interface Provisioning {
+  readonly models: readonly ProvisionedModel[];
+  readonly limits: ProvisioningLimits;
+}
+
+/** Lowest and highest value of each limit. */
+export const LIMIT_RANGES: Readonly<
+  Record<keyof ProvisioningLimits, readonly [least: number, most: number]>
+> = {
+  maxRequestBytes: [1024, 1024 * 1024 * 1024],
+  queueLength: [1, 65_536],
+  // Three hours is the life of a Nitro leaf certificate: an epoch must end before it does.
+  epochSeconds: [1, 10_800],
+  epochOverlapSeconds: [0, 10_800],
+  inferenceTimeoutMs: [1, 3_600_000],
+  replaySlots: [16, 16_777_216],
+  intraOpThreads: [0, 1024],
+};
+
+/** @throws {@link ProtocolError} `provisioning/limit`, `provisioning/model`. */
+export function encodeProvisioning(provisioning: Provisioning): Uint8Array {
+  requireModels(provisioning.models);
+  const limits = new Map<string, number>();
+  for (const name of limitNames()) {
+    limits.set(name, requireLimit(name, provisioning.limits[name]));
+  }
+  const models = provisioning.models.map((m) => [m.id, m.version, m.digest, m.manifest] as const);
+  const structure = new Map<number, CborValue>([
+    [1, TAG],
+    [2, models],
+    [3, limits],
+  ]);
+  return encodeCbor(structure);
+}
+
+/** @throws {@link ProtocolError} `provisioning/structure`, `provisioning/limit`, `provisioning/model`. */
+export function parseProvisioning(bytes: Uint8Array): Provisioning {
+  const structure = decodeStructure(bytes);
+  const models = structure.get(2);
+  const limits = structure.get(3);
+  if (structure.size !== 3 || structure.get(1) !== TAG) {
+    throw new ProtocolError("provisioning/structure", `want {1: "${TAG}", 2, 3}`);
+  }
+  if (!isArray(models) || !isMap(limits)) {
+    throw new ProtocolError("provisioning/structure", "want models and limits");
+  }
+  const parsed = models.map(parseModel);
+  requireModels(parsed);
+  return { models: parsed, limits: parseLimits(limits) };
+}
+
+function decodeStructure(bytes: Uint8Array): CborMap {
+  let value: CborValue;
+  try {
+    value = decodeCbor(bytes, PROFILE);
+  } catch (cause) {
+    if (!(cause instanceof AttestationError)) throw cause;
+    throw new ProtocolError("provisioning/structure", cause.code, { cause });
+  }
+  if (!isMap(value)) throw new ProtocolError("provisioning/structure", "want a map");
+  return value;
+}
+
+function parseModel(row: CborValue): ProvisionedModel {
+  if (!isArray(row) || row.length !== 4) {
+    throw new ProtocolError("provisioning/structure", "want [id, version, digest, manifest]");
+  }
+  const [id, version, digest, manifest] = row;
+  if (typeof id !== "string" || typeof version !== "string") {
+    throw new ProtocolError("provisioning/structure", "want id and version as text");
+  }
+  if (!(digest instanceof Uint8Array) || !(manifest instanceof Uint8Array)) {
+    throw new ProtocolError("provisioning/structure", "want digest and manifest as bytes");
+  }
+  return { id, version, digest, manifest };
+}
+
+function parseLimits(map: CborMap): ProvisioningLimits {
+  const names = limitNames();
+  if (map.size !== names.length) {
+    throw new ProtocolError("provisioning/structure", `${map.size} limits, want ${names.length}`);
+  }
+  return {
+    maxRequestBytes: requireLimit("maxRequestBytes", map.get("maxRequestBytes")),
+    queueLength: requireLimit("queueLength", map.get("queueLength")),
+    epochSeconds: requireLimit("epochSeconds", map.get("epochSeconds")),
+    epochOverlapSeconds: requireLimit("epochOverlapSeconds", map.get("epochOverlapSeconds")),
+    inferenceTimeoutMs: requireLimit("inferenceTimeoutMs", map.get("inferenceTimeoutMs")),
+    replaySlots: requireLimit("replaySlots", map.get("replaySlots")),
+    intraOpThreads: requireLimit("intraOpThreads", map.get("intraOpThreads")),
+  };
+}
+
+function limitNames(): readonly (keyof ProvisioningLimits)[] {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the record has these keys only
+  return Object.keys(LIMIT_RANGES) as (keyof ProvisioningLimits)[];
+}
+
+function requireLimit(name: keyof ProvisioningLimits, value: CborValue | undefined): number {
+  const [least, most] = LIMIT_RANGES[name];
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least || value > most) {
+    throw new ProtocolError("provisioning/limit", `${name}, want ${least} to ${most}`);
+  }
+  return value;
+}
+
+/** Good names, none twice. */
+function requireModels(models: readonly ProvisionedModel[]): void {
+  if (models.length === 0 || models.length > MAX_MODELS) {
+    throw new ProtocolError("provisioning/model", `${models.length} models`);
+  }
+  const seen = new Set<string>();
+  for (const { id, version, digest } of models) {
+    if (!MODEL_ID.test(id) || !MODEL_VERSION.test(version)) {
+      throw new ProtocolError("provisioning/model", "a name that is not allowed");
+    }
+    if (digest.length !== DIGEST_BYTES) {
+      throw new ProtocolError("provisioning/model", `digest of ${digest.length} bytes`);
+    }
+    seen.add(`${id}/${version}`);
+  }
+  if (seen.size !== models.length) throw new ProtocolError("provisioning/model", "a model twice");
+}
+
+function isArray(value: CborValue | undefined): value is readonly CborValue[] {
+  return Array.isArray(value);
+}
+
+function isMap(value: CborValue | undefined): value is CborMap {
+  return value instanceof Map;
+}
