@@ -1,0 +1,95 @@
+/** One exchange: its place in the epoch, its two transcripts and its receipt. */
+import {
+  type Awaitable,
+  exchangeId,
+  type ReceiptClaims,
+  Transcript,
+} from "@countersign/attestation";
+import { type OpenedRequest, TRANSCRIPT_KEY_BYTES, TRANSCRIPT_LABEL } from "@countersign/protocol";
+import { nativePrimitives } from "@countersign/protocol/native";
+import type { Epoch } from "./epoch.ts";
+import type { ExchangeRecord } from "./exchange-record.ts";
+
+/**
+ * Owned by the gateway's handling of one request.
+ *
+ * Made synchronously after the replay set took the request, so that each index belongs to one
+ * exchange and none is left out.
+ */
+export class Exchange {
+  /** Aborts the handler when the client is gone or the time is up. */
+  readonly abort: AbortController = new AbortController();
+  /** The handler's part of the receipt. */
+  readonly record: ExchangeRecord = { model: null, outcome: {} };
+  readonly epoch: Epoch;
+  readonly index: number;
+  /** Called when the exchange is cancelled, by whoever waits for something then. */
+  onCancel: (() => void) | null = null;
+  readonly #enc: Uint8Array;
+  #kc: Uint8Array | null = null;
+  #request: Transcript | null = null;
+  #response: Transcript | null = null;
+
+  constructor(epoch: Epoch, opened: OpenedRequest) {
+    this.epoch = epoch;
+    this.index = epoch.reserveIndex();
+    this.#enc = opened.enc;
+  }
+
+  /** Derives Kc and begins both transcripts. */
+  async start(opened: OpenedRequest): Promise<void> {
+    const kc = await opened.export(TRANSCRIPT_LABEL, TRANSCRIPT_KEY_BYTES);
+    this.#kc = kc;
+    this.#request = new Transcript(nativePrimitives, kc, "request");
+    this.#response = new Transcript(nativePrimitives, kc, "response");
+  }
+
+  /** Stops whatever works for this exchange. */
+  cancel(): void {
+    this.abort.abort();
+    this.onCancel?.();
+  }
+
+  /** Forgets the answer so far, none of which has left: a refusal takes its place. */
+  restartResponse(): void {
+    this.record.model = null;
+    this.record.outcome = {};
+    this.#response = new Transcript(nativePrimitives, started(this.#kc), "response");
+  }
+
+  /** @param leaf - bytes as received. */
+  appendRequest(leaf: Uint8Array): Awaitable<void> {
+    return started(this.#request).append(leaf);
+  }
+
+  /** @param leaf - bytes as sent. */
+  appendResponse(leaf: Uint8Array): Awaitable<void> {
+    return started(this.#response).append(leaf);
+  }
+
+  /** Signs what has happened so far. @param status - of the answer inside the encryption. */
+  async receipt(
+    phase: ReceiptClaims["phase"],
+    status: number,
+    issuedAt: number,
+  ): Promise<Uint8Array> {
+    return this.epoch.sign({
+      issuedAt,
+      exchange: await exchangeId(nativePrimitives, this.#enc),
+      keysetDigest: this.epoch.keysetDigest,
+      documentDigest: this.epoch.documentDigest,
+      index: this.index,
+      phase,
+      model: this.record.model,
+      request: await started(this.#request).head(),
+      response: await started(this.#response).head(),
+      outcome: { ...this.record.outcome, status },
+      previous: null,
+    });
+  }
+}
+
+function started<T>(member: T | null): T {
+  if (member === null) throw new TypeError("the exchange has not started");
+  return member;
+}

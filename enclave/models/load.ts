@@ -1,0 +1,153 @@
+import { createHash } from "node:crypto";
+import { equalBytes, type ModelRef } from "@countersign/attestation";
+import { type ManifestEntry, parseManifest, type Provisioning } from "@countersign/protocol";
+import { type Engine, startEngine } from "../engine/engine.ts";
+import { EnclaveError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { type ModelMetadata, NO_METADATA, parseMetadata } from "./metadata.ts";
+import { type ServedModel, type ServedModels, serveModels } from "./served.ts";
+
+/** The graph, in the model repository's layout; a protobuf message, so less than 2 GiB. */
+const GRAPH_PATH = "model.onnx";
+const MAX_GRAPH_BYTES = 2 ** 31 - 1;
+/** Optional: how people are to read the model's inputs and outputs. */
+const METADATA_PATH = "metadata.json";
+const MAX_METADATA_BYTES = 256 * 1024;
+/** Any other file beside the graph. All files of a model are in memory at once. */
+const MAX_FILE_BYTES = 2 ** 34;
+/** A version directory's name: a positive decimal number, so that one version is the newest. */
+const VERSION = /^[1-9][0-9]{0,8}$/u;
+
+/** Streams one file of a model from the host, which may send anything. */
+export type FetchModelFile = (
+  id: string,
+  version: string,
+  path: string,
+) => AsyncIterable<Uint8Array>;
+
+export interface LoadOptions {
+  readonly log: Log;
+  readonly intraOpThreads: number;
+  readonly queueLength: number;
+  readonly inferenceTimeoutMs: number;
+}
+
+type ProvisionedModel = Provisioning["models"][number];
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/**
+ * Fetches, verifies and loads every provisioned model; none is served unless all are.
+ *
+ * @throws {@link EnclaveError} `model/digest`, `model/manifest`, `model/version`, `model/size`,
+ * `model/hash`, `model/metadata`, `model/external-data`, `model/unsupported`, `model/load`,
+ * `engine/failed`; ProtocolError `manifest/…`; and whatever `fetchModelFile` throws.
+ */
+export async function loadModels(
+  provisioning: Provisioning,
+  fetchModelFile: FetchModelFile,
+  options: LoadOptions,
+): Promise<ServedModels> {
+  requireDistinct(provisioning.models);
+  const engine = await startEngine(options);
+  try {
+    const models: ServedModel[] = [];
+    for (const model of provisioning.models) {
+      models.push(await loadModel(engine, model, fetchModelFile, options.log));
+    }
+    return serveModels(engine, models, provisioning.limits.maxRequestBytes);
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}
+
+async function loadModel(
+  engine: Engine,
+  model: ProvisionedModel,
+  fetchModelFile: FetchModelFile,
+  log: Log,
+): Promise<ServedModel> {
+  const { id, version } = model;
+  // 1. The manifest is the one whose digest the host configured, and PCR16 will commit to.
+  const digest = createHash("sha256").update(model.manifest).digest();
+  if (!equalBytes(digest, model.digest)) {
+    throw new EnclaveError("model/digest", `${id}/${version}: the manifest has another digest`);
+  }
+  const entries = parseManifest(model.manifest);
+  requireFiles(id, version, entries);
+  // 2. Each file is the one that the manifest names, to the byte.
+  const files = new Map<string, Bytes>();
+  for (const entry of entries) {
+    files.set(entry.path, await fetchFile(entry, fetchModelFile(id, version, entry.path)));
+  }
+  // 3. ONNX Runtime opens the buffers that were hashed. They move to its thread; nobody else has them.
+  const graph = files.get(GRAPH_PATH);
+  if (graph === undefined) throw new TypeError("the graph was required before");
+  const metadataFile = files.get(METADATA_PATH) ?? null;
+  const external = [...files]
+    .filter(([path]) => path !== GRAPH_PATH && path !== METADATA_PATH)
+    .map(([path, bytes]) => ({ path, bytes }));
+  const session = await engine.load({ graph, external });
+  // 4. What metadata.json says goes with what the graph has.
+  const metadata: ModelMetadata =
+    metadataFile === null ? NO_METADATA : parseMetadata(metadataFile, session);
+  const bytes = entries.reduce((sum, entry) => sum + entry.size, 0);
+  log("model-loaded", { id, version, bytes });
+  const ref: ModelRef = { id, version, digest: model.digest.slice() };
+  const inputs = session.inputs.map((info) => ({
+    ...info,
+    allowEmpty: metadata.inputs.get(info.name)?.["allowEmpty"] === true,
+  }));
+  return { ref, session, inputs, outputs: session.outputs, metadata };
+}
+
+/** Reads one file into a buffer of its own and hashes what arrived there. */
+async function fetchFile(entry: ManifestEntry, chunks: AsyncIterable<Uint8Array>): Promise<Bytes> {
+  const bytes = new Uint8Array(entry.size);
+  const hash = createHash("sha256");
+  let length = 0;
+  for await (const chunk of chunks) {
+    if (length + chunk.length > bytes.length) {
+      throw new EnclaveError("model/size", `${entry.path}: more than ${entry.size} bytes`);
+    }
+    bytes.set(chunk, length);
+    hash.update(bytes.subarray(length, length + chunk.length));
+    length += chunk.length;
+  }
+  if (length !== entry.size) {
+    throw new EnclaveError("model/size", `${entry.path}: ${length} bytes, want ${entry.size}`);
+  }
+  if (!equalBytes(hash.digest(), entry.sha256)) {
+    throw new EnclaveError("model/hash", `${entry.path}: not the file that the manifest names`);
+  }
+  return bytes;
+}
+
+function requireFiles(id: string, version: string, entries: readonly ManifestEntry[]): void {
+  for (const { path, size } of entries) {
+    const limit =
+      path === GRAPH_PATH
+        ? MAX_GRAPH_BYTES
+        : path === METADATA_PATH
+          ? MAX_METADATA_BYTES
+          : MAX_FILE_BYTES;
+    if (size > limit) {
+      throw new EnclaveError("model/size", `${id}/${version}: ${path} of ${size} bytes`);
+    }
+  }
+  if (!entries.some(({ path }) => path === GRAPH_PATH)) {
+    throw new EnclaveError("model/manifest", `${id}/${version}: no ${GRAPH_PATH}`);
+  }
+}
+
+function requireDistinct(models: readonly ProvisionedModel[]): void {
+  const seen = new Set<string>();
+  for (const { id, version } of models) {
+    if (!VERSION.test(version)) {
+      throw new EnclaveError("model/version", `${id}: a version is a positive decimal number`);
+    }
+    const key = JSON.stringify([id, version]);
+    if (seen.has(key)) throw new EnclaveError("model/manifest", `${id}/${version} is named twice`);
+    seen.add(key);
+  }
+}
