@@ -1,0 +1,187 @@
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { HostError } from "./errors.ts";
+import {
+  DEFAULT_EPOCH_SECONDS,
+  DEFAULT_MAX_BODY_BYTES,
+  DEFAULT_MAX_IN_FLIGHT,
+  MAX_BODY_BYTES,
+  MAX_EPOCH_SECONDS,
+  MAX_IN_FLIGHT,
+  MIN_BODY_BYTES,
+} from "./limits.ts";
+import type { LogLevel } from "./log.ts";
+
+/** Where the node listens: a TCP address, or the path of a Unix socket. */
+export type ListenAddress =
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string };
+
+/** What the command line asks for. Paths are absolute. */
+export interface NodeOptions {
+  readonly models: string;
+  readonly listen: ListenAddress;
+  readonly state: string;
+  readonly epochSeconds: number;
+  readonly maxBodyBytes: number;
+  readonly maxInFlight: number;
+  readonly log: LogLevel;
+}
+
+/** A run of the node, or a wish to read how. */
+export type Invocation =
+  { readonly kind: "run"; readonly options: NodeOptions } | { readonly kind: "help" };
+
+export const USAGE: string = `usage: countersign node [options]
+
+  --models DIR          model repository, DIR/<id>/<version>/model.onnx   (default models)
+  --listen ADDRESS      HOST:PORT, [IPV6]:PORT or the path of a socket    (default 127.0.0.1:8480)
+  --tee PLATFORM        simulated                                         (default simulated)
+  --state DIR           keys of the simulation, lock, sockets             (default .countersign)
+  --epoch-seconds N     lifetime of the enclave's keys, 1 to ${MAX_EPOCH_SECONDS}          (default ${DEFAULT_EPOCH_SECONDS})
+  --max-body BYTES      largest encrypted request                         (default ${DEFAULT_MAX_BODY_BYTES})
+  --max-inflight N      requests relayed at once                          (default ${DEFAULT_MAX_IN_FLIGHT})
+  --log LEVEL           events, json (every request besides) or none      (default events)
+  --help                this text
+`;
+
+/** Platforms that DESIGN names and this release cannot run. */
+const OTHER_PLATFORMS: readonly string[] = [
+  "nitro",
+  "aws-nitro",
+  "aws-nitrotpm",
+  "amd-sev-snp",
+  "intel-tdx",
+];
+
+/**
+ * Reads the arguments after the program's name. Relative paths are taken from `directory`.
+ *
+ * @throws {@link HostError} `arguments/usage`, `arguments/tee`.
+ */
+export function parseArguments(argv: readonly string[], directory: string): Invocation {
+  const values = parseFlags(argv);
+  if (values.help === true) return { kind: "help" };
+  requireTee(values.tee ?? "simulated");
+  return {
+    kind: "run",
+    options: {
+      models: resolve(directory, requireText("--models", values.models ?? "models")),
+      listen: parseListenAddress(values.listen ?? "127.0.0.1:8480", directory),
+      state: resolve(directory, requireText("--state", values.state ?? ".countersign")),
+      epochSeconds: parseCount(
+        "--epoch-seconds",
+        values["epoch-seconds"],
+        DEFAULT_EPOCH_SECONDS,
+        1,
+        MAX_EPOCH_SECONDS,
+      ),
+      maxBodyBytes: parseCount(
+        "--max-body",
+        values["max-body"],
+        DEFAULT_MAX_BODY_BYTES,
+        MIN_BODY_BYTES,
+        MAX_BODY_BYTES,
+      ),
+      maxInFlight: parseCount(
+        "--max-inflight",
+        values["max-inflight"],
+        DEFAULT_MAX_IN_FLIGHT,
+        1,
+        MAX_IN_FLIGHT,
+      ),
+      log: parseLogLevel(values.log ?? "events"),
+    },
+  };
+}
+
+/** @throws {@link HostError} `arguments/usage` unless HOST:PORT, [IPV6]:PORT or a path with a slash. */
+export function parseListenAddress(text: string, directory: string): ListenAddress {
+  if (text.startsWith("unix:") || text.includes("/")) {
+    const path = text.startsWith("unix:") ? text.slice("unix:".length) : text;
+    return { kind: "unix", path: resolve(directory, requireText("--listen", path)) };
+  }
+  const match = /^(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([\w.-]+)):(\d{1,5})$/u.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || port > 65_535) {
+    throw new HostError(
+      "arguments/usage",
+      `--listen ${JSON.stringify(text)}: want HOST:PORT (an IPv6 address in brackets) or a path`,
+    );
+  }
+  return { kind: "tcp", host, port };
+}
+
+type Flags = ReturnType<typeof readFlags>["values"];
+
+function parseFlags(argv: readonly string[]): Flags {
+  try {
+    return readFlags(argv).values;
+  } catch (error) {
+    const found = error instanceof Error ? error.message : "unreadable arguments";
+    throw new HostError("arguments/usage", `${found}. See --help`, { cause: error });
+  }
+}
+
+// oxlint-disable-next-line typescript/explicit-function-return-type -- parseArgs infers it from the table
+function readFlags(argv: readonly string[]) {
+  const text = { type: "string" } as const;
+  return parseArgs({
+    args: [...argv],
+    strict: true,
+    allowPositionals: false,
+    options: {
+      models: text,
+      listen: text,
+      tee: text,
+      state: text,
+      "epoch-seconds": text,
+      "max-body": text,
+      "max-inflight": text,
+      log: text,
+      help: { type: "boolean", short: "h" },
+    },
+  });
+}
+
+function requireTee(tee: string): void {
+  if (tee === "simulated") return;
+  if (OTHER_PLATFORMS.includes(tee)) {
+    throw new HostError(
+      "arguments/tee",
+      `this release runs the simulated TEE only; --tee ${tee} is verified by clients but cannot be ` +
+        `run yet. Use --tee simulated, which protects nothing from this machine's owner`,
+    );
+  }
+  throw new HostError("arguments/tee", `--tee ${JSON.stringify(tee)}: want simulated`);
+}
+
+function requireText(flag: string, value: string): string {
+  if (value !== "" && !value.includes("\0")) return value;
+  throw new HostError("arguments/usage", `${flag} is empty: want a path`);
+}
+
+function parseCount(
+  flag: string,
+  text: string | undefined,
+  fallback: number,
+  least: number,
+  most: number,
+): number {
+  if (text === undefined) return fallback;
+  const value = /^[1-9]\d{0,15}$/u.test(text) ? Number(text) : 0;
+  if (value >= least && value <= most) return value;
+  throw new HostError(
+    "arguments/usage",
+    `${flag} ${JSON.stringify(text)}: want a whole number from ${least} to ${most}`,
+  );
+}
+
+function parseLogLevel(text: string): LogLevel {
+  if (text === "none" || text === "events" || text === "json") return text;
+  throw new HostError(
+    "arguments/usage",
+    `--log ${JSON.stringify(text)}: want events, json or none`,
+  );
+}

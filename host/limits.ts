@@ -1,0 +1,76 @@
+/** Bounds of the host. Names end in their unit; what the command line can change says so. */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Largest encapsulated request, `--max-body`: 32 MiB, from 1 KiB to 1 GiB. */
+export const DEFAULT_MAX_BODY_BYTES: number = 32 * MIB;
+export const MIN_BODY_BYTES: number = KIB;
+export const MAX_BODY_BYTES: number = 1024 * MIB;
+/** Exchanges relayed at once, `--max-inflight`. */
+export const DEFAULT_MAX_IN_FLIGHT = 256;
+export const MAX_IN_FLIGHT = 65_536;
+/** Length of an epoch, `--epoch-seconds`. DESIGN: an hour, accepted for two. */
+export const DEFAULT_EPOCH_SECONDS = 3600;
+export const MAX_EPOCH_SECONDS = 3600;
+
+/** What the enclave is told at boot. */
+export const QUEUE_LENGTH = 64;
+export const INFERENCE_TIMEOUT_MS = 60_000;
+/** 16 bytes each in the enclave. A full table opens a new epoch. */
+export const REPLAY_SLOTS = 1_048_576;
+export const MAX_INTRA_OP_THREADS = 8;
+
+/** A client has this long to send its header section, and its whole request. */
+export const HEADERS_TIMEOUT_MS = 10_000;
+export const REQUEST_TIMEOUT_MS = 120_000;
+export const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+/** No byte moved between host and enclave for this long: the exchange ends. */
+export const IDLE_TIMEOUT_MS = 120_000;
+/** An exchange ends after this long, however busy. */
+export const EXCHANGE_TIMEOUT_MS: number = 15 * 60_000;
+/** A refused request is read and dropped for this long, so that its sender sees the answer. */
+export const LINGER_TIMEOUT_MS = 2000;
+export const LINGER_BYTES: number = 64 * MIB;
+export const MAX_HEADER_BYTES: number = 16 * KIB;
+/** Open connections beyond the exchanges: keep-alive ones, probes, scrapes. */
+export const SPARE_CONNECTIONS = 1024;
+
+/** A request after which the host asks for another try. */
+export const RETRY_AFTER_SECONDS = 1;
+/** Challenges: each makes the hardware sign, so they are metered for all clients together. */
+export const CHALLENGES_PER_SECOND = 10;
+export const CHALLENGE_BURST = 20;
+export const MAX_CHALLENGE_BODY_BYTES: number = 4 * KIB;
+export const CHALLENGE_TIMEOUT_MS = 10_000;
+
+/** A bundle is asked for at most this often. */
+export const BUNDLE_MAX_AGE_SECONDS = 5;
+/** Above any bundle: a document of 16 KiB, four preimages, endorsements. */
+export const MAX_BUNDLE_BYTES: number = 4 * MIB;
+export const BUNDLE_TIMEOUT_MS = 10_000;
+
+/** Supervision of the enclave. */
+export const BOOT_TIMEOUT_MS = 300_000;
+export const STATUS_INTERVAL_MS = 2000;
+export const STATUS_TIMEOUT_MS = 5000;
+/** After this many probes in a row without an answer the enclave counts as hung. */
+export const STATUS_FAILURES = 3;
+export const MAX_STATUS_BYTES: number = 64 * KIB;
+export const BACKOFF_FIRST_MS = 250;
+export const BACKOFF_MAX_MS = 15_000;
+/** An enclave that served this long starts its back-off anew. */
+export const BACKOFF_RESET_MS = 60_000;
+export const ENCLAVE_STOP_MS = 3000;
+export const MAX_LOG_LINE_BYTES: number = 4 * KIB;
+export const MAX_STDERR_BYTES: number = 4 * KIB;
+
+/** After Ctrl-C, exchanges have this long to finish. */
+export const STOP_GRACE_MS = 5000;
+
+/** `sun_path` holds 108 bytes with its terminating zero on Linux, 104 elsewhere. unix(7). */
+export const MAX_SOCKET_PATH_BYTES: number = process.platform === "linux" ? 107 : 103;
+
+/** Model store; protocol's manifest has the other bounds. */
+export const MAX_MODEL_PATH_DEPTH = 8;
+export const HASH_CHUNK_BYTES: number = MIB;

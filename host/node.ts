@@ -1,0 +1,183 @@
+/** A whole node: lock, models, sockets, enclave, public address, in this order, undone in reverse. */
+import { createHostListener } from "./app.ts";
+import type { NodeOptions } from "./args.ts";
+import { TokenBucket } from "./bucket.ts";
+import { BundleCache } from "./bundle.ts";
+import { Challenger } from "./challenge.ts";
+import type { EnclaveCommand } from "./enclave-process.ts";
+import { HostError } from "./errors.ts";
+import {
+  CHALLENGE_BURST,
+  CHALLENGES_PER_SECOND,
+  EXCHANGE_TIMEOUT_MS,
+  IDLE_TIMEOUT_MS,
+  STOP_GRACE_MS,
+} from "./limits.ts";
+import { formatAddress, listenPublicly, type PublicServer } from "./listen.ts";
+import type { Log } from "./log.ts";
+import { Observer, requestIds } from "./observe.ts";
+import { serveProvisioning } from "./provision.ts";
+import { InFlight } from "./relay.ts";
+import { type NodeState, openState } from "./state.ts";
+import { type ModelStore, scanModels } from "./store.ts";
+import { Supervisor, type SupervisorTiming } from "./supervisor.ts";
+import { openUpstream, type Upstream } from "./upstream.ts";
+
+/** What makes the enclave: the paths are the node's, the program is the caller's. */
+export type EnclaveFactory = (paths: {
+  readonly enclaveSocket: string;
+  readonly provisionSocket: string;
+  readonly vendorKey: string;
+}) => EnclaveCommand;
+
+export interface NodeParts {
+  readonly options: NodeOptions;
+  readonly enclave: EnclaveFactory;
+  readonly timing: SupervisorTiming;
+  readonly log: Log;
+}
+
+/**
+ * A node from its start to its end. {@link start} once, {@link stop} once it resolved; {@link kill}
+ * at any time.
+ */
+export class Node {
+  readonly #parts: NodeParts;
+  readonly #inFlight = new InFlight();
+  /** What was opened, latest last. */
+  readonly #undo: (() => Promise<void>)[] = [];
+  #supervisor: Supervisor | null = null;
+  #public: PublicServer | null = null;
+  #upstream: Upstream | null = null;
+  #state: NodeState | null = null;
+  #stopping = false;
+  #running = false;
+
+  constructor(parts: NodeParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Resolves with the node's URL once the enclave serves.
+   *
+   * @throws {@link HostError} whatever stands in the way; nothing is left behind.
+   */
+  async start(): Promise<string> {
+    const { options, log } = this.#parts;
+    try {
+      const state = openState(options.state, formatAddress(options.listen));
+      this.#state = state;
+      this.#onStop(() => {
+        state.close();
+      });
+      if (state.lock.takenOver !== null) log("lock-taken-over", { pid: state.lock.takenOver.pid });
+      const store = await scanModels(options.models);
+      this.#logStore(store);
+      const supervisor = this.#supervise(state);
+      const url = await this.#listen(state, supervisor);
+      state.lock.update(url);
+      log("bound", { url, pid: process.pid });
+      const provision = await serveProvisioning(state.provisionSocket, store.models, options);
+      this.#onStop(() => provision.close());
+      this.#requireGoingOn();
+      this.#onStop(() => supervisor.stop());
+      // First of all: the enclave would wait for connections that are kept alive.
+      this.#onStop(() => this.#upstream?.agent.destroy());
+      await supervisor.start();
+      this.#running = true;
+      log("listening", { url, pid: process.pid });
+      return url;
+    } catch (error) {
+      await this.#unwind();
+      throw error;
+    }
+  }
+
+  /** Lets exchanges finish for `graceMs`, then ends everything. */
+  async stop(graceMs: number = STOP_GRACE_MS): Promise<void> {
+    this.#stopping = true;
+    this.#parts.log("stopping", { inFlight: this.#inFlight.count });
+    this.#public?.stopListening();
+    await this.#inFlight.drained(graceMs);
+    await this.#unwind();
+    this.#parts.log("stopped");
+  }
+
+  /** Makes a {@link start} under way fail soon. No effect on a node that runs. */
+  interrupt(): void {
+    if (this.#running) return;
+    this.#stopping = true;
+    this.#supervisor?.kill();
+  }
+
+  /** Ends the enclave and removes lock and sockets, synchronously: for an exit that cannot wait. */
+  kill(): void {
+    this.#stopping = true;
+    this.#supervisor?.kill();
+    this.#state?.close();
+  }
+
+  #supervise(state: NodeState): Supervisor {
+    const { enclave, timing, log } = this.#parts;
+    const supervisor = new Supervisor(enclave(state), timing, log);
+    this.#supervisor = supervisor;
+    return supervisor;
+  }
+
+  /** Binds early: a taken port must not wait for the models to load. Until then it answers 503. */
+  async #listen(state: NodeState, supervisor: Supervisor): Promise<string> {
+    const { options, log } = this.#parts;
+    const inFlight = this.#inFlight;
+    const perRequest = options.log === "json" ? log : null;
+    const observer = new Observer(supervisor, () => inFlight.count, perRequest);
+    const upstream = openUpstream(state.enclaveSocket, options.maxInFlight);
+    this.#upstream = upstream;
+    const nowMs = (): number => performance.now();
+    const bucket = new TokenBucket(CHALLENGES_PER_SECOND, CHALLENGE_BURST, nowMs());
+    const listener = createHostListener({
+      upstream,
+      enclave: supervisor,
+      observer,
+      inFlight,
+      nextRequestId: requestIds(),
+      limits: {
+        maxBodyBytes: options.maxBodyBytes,
+        maxInFlight: options.maxInFlight,
+        idleTimeoutMs: IDLE_TIMEOUT_MS,
+        exchangeTimeoutMs: EXCHANGE_TIMEOUT_MS,
+      },
+      bundles: new BundleCache(state.enclaveSocket, supervisor, nowMs),
+      challenger: new Challenger(state.enclaveSocket, supervisor, bucket, nowMs),
+      stopping: () => this.#stopping,
+    });
+    const server = await listenPublicly(options.listen, listener, options.maxInFlight);
+    this.#public = server;
+    this.#onStop(() => server.close());
+    return server.url;
+  }
+
+  #logStore({ models, skipped }: ModelStore): void {
+    const { log } = this.#parts;
+    for (const path of skipped) log("model-skipped", { path, why: "no version directory" });
+    for (const { id, version, digest, files } of models) {
+      const bytes = files.reduce((total, { size }) => total + size, 0);
+      const hex = Buffer.from(digest).toString("hex");
+      log("model", { id, version, digest: hex, files: files.length, bytes });
+    }
+  }
+
+  #requireGoingOn(): void {
+    if (this.#stopping)
+      throw new HostError("enclave/stopped", "stopped before the enclave started");
+  }
+
+  #onStop(undo: () => void | Promise<void>): void {
+    this.#undo.push(async () => {
+      await undo();
+    });
+  }
+
+  async #unwind(): Promise<void> {
+    for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) await undo();
+  }
+}

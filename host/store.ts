@@ -1,0 +1,226 @@
+/**
+ * The model repository on disk, in the layout of Triton and KServe: DIR/<id>/<version>/….
+ *
+ * Everything below a version's directory is in its manifest, so nothing may be there that the
+ * operator does not see: no links, no hidden files, no devices. Plain files above (a README, the
+ * script that made a model) belong to no model and are left alone.
+ */
+import { createHash } from "node:crypto";
+import { constants, type Dirent } from "node:fs";
+import { type FileHandle, lstat, open, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  encodeManifest,
+  type ManifestEntry,
+  MAX_MANIFEST_ENTRIES,
+  MAX_MODELS,
+  ProtocolError,
+} from "@countersign/protocol";
+import { HostError, systemCode } from "./errors.ts";
+import { HASH_CHUNK_BYTES, MAX_MODEL_PATH_DEPTH } from "./limits.ts";
+
+/** One file of a version. */
+export interface StoredFile {
+  /** Path in the manifest, with `/` between its parts. */
+  readonly path: string;
+  /** Path on this machine. */
+  readonly file: string;
+  readonly size: number;
+}
+
+/** One version of a model, with its manifest. */
+export interface StoredModel {
+  readonly id: string;
+  readonly version: string;
+  readonly manifest: Uint8Array;
+  /** SHA-256 of the manifest's bytes. */
+  readonly digest: Uint8Array;
+  readonly files: readonly StoredFile[];
+}
+
+export interface ModelStore {
+  /** Sorted by id, then by version as a number. */
+  readonly models: readonly StoredModel[];
+  /** Directories that hold no version, so that the operator can see they were passed over. */
+  readonly skipped: readonly string[];
+}
+
+const MODEL_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/u;
+const VERSION = /^[1-9]\d{0,8}$/u;
+const REQUIRED_FILE = "model.onnx";
+const LAYOUT = `want DIR/<id>/<version>/${REQUIRED_FILE}, for example models/digits/1/${REQUIRED_FILE}`;
+
+/**
+ * Reads and hashes every version below `directory`.
+ *
+ * @throws {@link HostError} `models/missing`, `models/empty`, `models/layout`, `models/unreadable`.
+ */
+export async function scanModels(directory: string): Promise<ModelStore> {
+  const models: StoredModel[] = [];
+  const skipped: string[] = [];
+  for (const entry of await listRoot(directory)) {
+    const path = join(directory, entry.name);
+    const versions = await listVersions(path, entry);
+    if (versions === null) continue;
+    if (versions.length === 0) {
+      skipped.push(path);
+      continue;
+    }
+    if (!MODEL_ID.test(entry.name)) {
+      throw layout(
+        path,
+        "is no model's name: want 1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first",
+      );
+    }
+    for (const version of versions) {
+      if (models.length === MAX_MODELS)
+        throw layout(directory, `holds over ${MAX_MODELS} versions`);
+      models.push(await readVersion(entry.name, version, join(path, version)));
+    }
+  }
+  if (models.length === 0) {
+    throw new HostError("models/empty", `${directory} holds no model: ${LAYOUT}`);
+  }
+  return { models, skipped };
+}
+
+/** Opens a file of the store without following a link. The caller closes it. */
+export async function openModelFile(stored: StoredFile): Promise<FileHandle> {
+  // O_NONBLOCK: a pipe put in its place must not hold the open(2).
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  try {
+    const handle = await open(stored.file, flags);
+    const found = await handle.stat();
+    if (found.isFile() && found.size === stored.size) return handle;
+    await handle.close();
+  } catch (error) {
+    throw unreadable(stored.file, error);
+  }
+  throw new HostError("models/unreadable", `${stored.file} changed while it was read`);
+}
+
+async function listRoot(directory: string): Promise<Dirent[]> {
+  try {
+    return await listSorted(directory);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code !== "ENOENT" && code !== "ENOTDIR") throw unreadable(directory, error);
+    throw new HostError(
+      "models/missing",
+      `${directory} is not a directory: name the model repository with --models DIR; ${LAYOUT}`,
+      { cause: error },
+    );
+  }
+}
+
+/** The version directories of a model, rising, or null where `entry` is a plain file or hidden. */
+async function listVersions(path: string, entry: Dirent): Promise<string[] | null> {
+  if (entry.isSymbolicLink())
+    throw layout(path, "is a symbolic link: put the directory itself here");
+  if (!entry.isDirectory() || entry.name.startsWith(".")) return null;
+  const versions: string[] = [];
+  for (const child of await listSorted(path).catch((error: unknown) => {
+    throw unreadable(path, error);
+  })) {
+    const childPath = join(path, child.name);
+    if (child.isSymbolicLink()) throw layout(childPath, "is a symbolic link");
+    if (!child.isDirectory() || !/^\d+$/u.test(child.name)) continue;
+    if (!VERSION.test(child.name)) {
+      throw layout(childPath, "is not a version: want a number from 1, without leading zeros");
+    }
+    versions.push(child.name);
+  }
+  return versions.toSorted((a, b) => Number(a) - Number(b));
+}
+
+async function readVersion(id: string, version: string, directory: string): Promise<StoredModel> {
+  const files: StoredFile[] = [];
+  await walk(directory, [], files);
+  if (files.length === 0) {
+    throw layout(directory, `is empty: put ${REQUIRED_FILE} there, or remove the directory`);
+  }
+  if (!files.some(({ path }) => path === REQUIRED_FILE)) {
+    throw layout(directory, `has no ${REQUIRED_FILE}: put it there, or remove the directory`);
+  }
+  const entries: ManifestEntry[] = [];
+  for (const stored of files) {
+    const sha256 = await hashFile(stored);
+    entries.push({ path: stored.path, size: stored.size, sha256 });
+  }
+  const manifest = encodeEntries(directory, entries);
+  const digest = createHash("sha256").update(manifest).digest();
+  return { id, version, manifest, digest: new Uint8Array(digest), files };
+}
+
+function encodeEntries(directory: string, entries: readonly ManifestEntry[]): Uint8Array {
+  try {
+    return encodeManifest(entries);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new HostError("models/layout", `${directory}: ${error.message}`, { cause: error });
+  }
+}
+
+async function walk(root: string, parts: readonly string[], files: StoredFile[]): Promise<void> {
+  const directory = join(root, ...parts);
+  if (parts.length >= MAX_MODEL_PATH_DEPTH) {
+    throw layout(directory, `is over ${MAX_MODEL_PATH_DEPTH} directories deep`);
+  }
+  for (const entry of await listSorted(directory).catch((error: unknown) => {
+    throw unreadable(directory, error);
+  })) {
+    const inner = [...parts, entry.name];
+    const file = join(root, ...inner);
+    if (entry.name.startsWith(".")) throw layout(file, "is hidden: remove it or rename it");
+    if (entry.isDirectory()) {
+      await walk(root, inner, files);
+      continue;
+    }
+    if (entry.isSymbolicLink()) throw layout(file, "is a symbolic link: put the file itself here");
+    if (!entry.isFile()) throw layout(file, "is neither a file nor a directory: remove it");
+    if (files.length === MAX_MANIFEST_ENTRIES) {
+      throw layout(root, `holds over ${MAX_MANIFEST_ENTRIES} files`);
+    }
+    const { size } = await lstat(file).catch((error: unknown) => {
+      throw unreadable(file, error);
+    });
+    files.push({ path: inner.join("/"), file, size });
+  }
+}
+
+/** SHA-256 of the file, read once in chunks; its size must stay what the directory said. */
+async function hashFile(stored: StoredFile): Promise<Uint8Array> {
+  const hash = createHash("sha256");
+  const chunk = Buffer.allocUnsafe(HASH_CHUNK_BYTES);
+  const handle = await openModelFile(stored);
+  let length = 0;
+  try {
+    for (;;) {
+      const { bytesRead } = await handle.read(chunk, 0, chunk.length, null);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+      hash.update(chunk.subarray(0, bytesRead));
+    }
+  } catch (error) {
+    throw unreadable(stored.file, error);
+  } finally {
+    await handle.close();
+  }
+  if (length === stored.size) return new Uint8Array(hash.digest());
+  throw new HostError("models/unreadable", `${stored.file} changed while it was read`);
+}
+
+async function listSorted(directory: string): Promise<Dirent[]> {
+  const entries = await readdir(directory, { withFileTypes: true });
+  return entries.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function layout(path: string, found: string): HostError {
+  return new HostError("models/layout", `${path} ${found}`);
+}
+
+function unreadable(path: string, error: unknown): HostError {
+  if (error instanceof HostError) return error;
+  const found = systemCode(error) ?? "error";
+  return new HostError("models/unreadable", `cannot read ${path}: ${found}`, { cause: error });
+}
