@@ -1,0 +1,28 @@
+import type { Command } from "../command.ts";
+import { attestCommand } from "./attest.ts";
+import { demoTamperCommand } from "./demo.ts";
+import { inferCommand } from "./infer.ts";
+import { modelDigestCommand, modelListCommand } from "./model.ts";
+import { nodeCommand } from "./node.ts";
+import { policyCheckCommand, policyInitCommand, policyShowCommand } from "./policy.ts";
+import { proxyCommand } from "./proxy.ts";
+import { quickstartCommand } from "./quickstart.ts";
+import { verifyCommand } from "./verify.ts";
+import { versionCommand } from "./version.ts";
+
+/** Every command, in the order in which a newcomer meets them. */
+export const COMMANDS: readonly Command[] = [
+  quickstartCommand,
+  nodeCommand,
+  inferCommand,
+  verifyCommand,
+  attestCommand,
+  proxyCommand,
+  policyInitCommand,
+  policyShowCommand,
+  policyCheckCommand,
+  modelDigestCommand,
+  modelListCommand,
+  demoTamperCommand,
+  versionCommand,
+];

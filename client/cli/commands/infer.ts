@@ -1,0 +1,159 @@
+import type { Verdict } from "@countersign/attestation";
+
+import type { Connection } from "@countersign/client";
+import { POLICY_OPTION } from "../arguments.ts";
+import type { Call, Command } from "../command.ts";
+import { connectNode } from "../connecting.ts";
+import { CommandError, EXIT } from "../exit.ts";
+import { writeUserFile } from "../files.ts";
+import { inferRequestBody, readInput, type UserInput } from "../input.ts";
+import { type ModelMetadata, parseModelMetadata } from "../model-metadata.ts";
+import { DEFAULT_NODE, userPath } from "../paths.ts";
+import { loadPolicy } from "../policies.ts";
+import { parsePrediction, type Prediction, renderPrediction } from "../prediction.ts";
+import { renderChain, renderResult, simulationNotice, verdictObject } from "../rendering.ts";
+import { printable, type Terminal } from "../terminal.ts";
+
+/** A verified answer to one inference. */
+export interface Inference {
+  readonly metadata: ModelMetadata;
+  readonly prediction: Prediction;
+  readonly answer: unknown;
+  readonly verdict: Verdict;
+  readonly proof: Uint8Array;
+  readonly exchange: string;
+}
+
+const MAX_REFUSAL_CHARACTERS = 500;
+
+export const inferCommand: Command = {
+  name: "infer",
+  summary: "ask a model in private, and verify the answer",
+  synopsis: "MODEL --input FILE [--node URL] [--proof OUT] [--policy FILE]",
+  details: `The input is a PNG, which is fitted to the model as the model's metadata says, or JSON:
+  a whole Open Inference Protocol request           {"inputs": [{"name": …, "shape": …, …}]}
+  nested arrays, for a model of one input           [[5.1, 3.5, 1.4, 0.2]]
+  nested arrays by input name                       {"image": [[[[0, 0.5, …]]]]}
+  numbers by feature, where the model names them    {"mean radius": 14.2, …}
+
+examples:
+  countersign infer digits --input examples/seven.png
+  countersign infer digits --input examples/seven.png --proof seven.proof
+  cat request.json | countersign infer digits --input - --json`,
+  options: [
+    { name: "input", value: "FILE", description: "a PNG or JSON; - is standard input" },
+    { name: "node", value: "URL", description: `the node to ask (default ${DEFAULT_NODE})` },
+    { name: "version", value: "N", description: "the model's version (default the newest)" },
+    {
+      name: "proof",
+      value: "OUT",
+      description: "writes the proof, request and answer in it, to a file",
+    },
+    POLICY_OPTION,
+  ],
+  operands: [1, 1, "MODEL"],
+  run,
+};
+
+async function run({ args, terminal, json, quiet }: Call): Promise<number> {
+  const model = args.operands[0] ?? "";
+  const source = args.text("input");
+  if (source === null) {
+    throw new CommandError(
+      "--input is missing",
+      "name a PNG or JSON file, or - for standard input",
+    );
+  }
+  const policy = await loadPolicy(args.text("policy"));
+  const input = await readInput(source);
+  const node = await connectNode(args.text("node") ?? DEFAULT_NODE, policy);
+  const inference = await inferOnce(node, model, args.text("version"), input);
+  const out = args.text("proof");
+  if (out !== null) await writeUserFile(userPath(out), inference.proof, "the proof", false);
+  if (json) {
+    const { answer, verdict, exchange } = inference;
+    const proof = out === null ? {} : { proof: out };
+    terminal.print(
+      JSON.stringify({ model, exchange, answer, verdict: verdictObject(verdict), ...proof }),
+    );
+    return EXIT.ok;
+  }
+  printInference(terminal, inference, quiet);
+  if (out !== null && !quiet) {
+    terminal.print(`\nproof written to ${out}; verify it anywhere: countersign verify ${out}`);
+  }
+  return EXIT.ok;
+}
+
+/** Asks for the model's metadata, then for one inference, both in private and both verified. */
+export async function inferOnce(
+  node: Connection,
+  model: string,
+  version: string | null,
+  input: UserInput,
+): Promise<Inference> {
+  const of = version === null ? "" : `/versions/${encodeURIComponent(version)}`;
+  const path = `/v2/models/${encodeURIComponent(model)}${of}`;
+  const described = await node.fetch(path);
+  const metadata = parseModelMetadata(await answerOf(described, `the model "${model}"`));
+  const response = await node.fetch(`${path}/infer`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: inferRequestBody(input, metadata),
+  });
+  const answer = await answerOf(response, "the inference");
+  return {
+    metadata,
+    answer,
+    prediction: parsePrediction(answer),
+    verdict: await response.verdict(),
+    proof: await response.proof(),
+    exchange: response.exchange,
+  };
+}
+
+/** The prediction, the verdict, and the chain from the answer to the root. */
+export function printInference(terminal: Terminal, inference: Inference, quiet: boolean): void {
+  const { paint } = terminal;
+  const { metadata, prediction, verdict } = inference;
+  const { model, version } = prediction;
+  const of = version === null ? "" : ` version ${version}`;
+  terminal.print(paint.bold(`${printable(model)}${printable(of)}`));
+  for (const line of renderPrediction(prediction, metadata, paint)) terminal.print(line);
+  if (quiet) return;
+  terminal.print(`\n${renderResult(verdict, paint)}`);
+  terminal.print(paint.dim("the chain, from the answer to the root:"));
+  for (const line of renderChain(verdict.checks, "from-answer", paint)) terminal.print(line);
+  const notice = simulationNotice(verdict.platform);
+  if (notice !== null) terminal.print(paint.warn(`\n${notice}`));
+}
+
+/** The JSON of a verified response. @throws CommandError where the enclave refused. */
+async function answerOf(response: Response, what: string): Promise<unknown> {
+  const text = await response.text();
+  if (!response.ok) {
+    throw new CommandError(
+      `the enclave refused ${what} (${response.status}): ${refusalOf(text)}. ` +
+        "The refusal is verified: it is the enclave's own",
+    );
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    return value;
+  } catch {
+    throw new CommandError(`the enclave's answer to ${what} is not JSON`);
+  }
+}
+
+/** Open Inference Protocol v2: `{"error": "…"}`. */
+function refusalOf(text: string): string {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && "error" in value) {
+      return printable(String(value.error)).slice(0, MAX_REFUSAL_CHARACTERS);
+    }
+  } catch {
+    // Not JSON: shown as it is.
+  }
+  return printable(text).slice(0, MAX_REFUSAL_CHARACTERS);
+}

@@ -1,0 +1,189 @@
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+
+import {
+  appraiseBundle,
+  AttestationError,
+  encodeHex,
+  formatTime,
+  parsePolicy,
+  type Policy,
+  type PlatformPolicy,
+  requireKnownRoots,
+} from "@countersign/attestation";
+
+import { fetchBundle, requireNodeUrl } from "@countersign/client";
+import { POLICY_OPTION } from "../arguments.ts";
+import type { Call, Command } from "../command.ts";
+import { reportVerdict } from "../connecting.ts";
+import { CommandError, EXIT, UsageError } from "../exit.ts";
+import { readUserFile, writeUserFile } from "../files.ts";
+import { firstUsePolicy } from "../first-use.ts";
+import { BUNDLED_MODELS, DEFAULT_NODE, DEFAULT_POLICY, DEFAULT_STATE, userPath } from "../paths.ts";
+import { encodePolicy, parsePolicyFile } from "../policies.ts";
+import { developmentPolicy } from "../simulation.ts";
+import { printable } from "../terminal.ts";
+
+export const policyInitCommand: Command = {
+  name: "policy init",
+  summary: "write a policy: whom you trust",
+  synopsis: "[--policy FILE] [--models DIR] | --trust-on-first-use [--node URL]",
+  details: `Without --trust-on-first-use: the development policy. It trusts the simulated TEE of this checkout,
+its code as it lies here, and the models of the repository. All of it comes from local files.
+
+With --trust-on-first-use: trusts the code, root and models that a node shows now. Whoever runs the
+node, or stands between, decides what that is: it only protects you from a change later on.
+
+An existing file is never overwritten, unless --force says so.`,
+  options: [
+    { name: "models", value: "DIR", description: "model repository (default the bundled models)" },
+    {
+      name: "state",
+      value: "DIR",
+      description: `where the simulation's key is (default ${DEFAULT_STATE})`,
+    },
+    { name: "trust-on-first-use", value: null, description: "trusts what a node shows now" },
+    { name: "node", value: "URL", description: `that node (default ${DEFAULT_NODE})` },
+    { name: "force", value: null, description: "overwrites the file" },
+    { ...POLICY_OPTION, description: `the file to write (default ${DEFAULT_POLICY})` },
+  ],
+  operands: [0, 0, ""],
+  run: init,
+};
+
+export const policyShowCommand: Command = {
+  name: "policy show",
+  summary: "say what a policy trusts, in words",
+  synopsis: "[--policy FILE]",
+  details: "",
+  options: [POLICY_OPTION],
+  operands: [0, 0, ""],
+  run: show,
+};
+
+export const policyCheckCommand: Command = {
+  name: "policy check",
+  summary: "say whether a policy is readable and in force",
+  synopsis: "[FILE]",
+  details: `Exit code 0: readable and not expired. 1: not usable, with the place and the reason.`,
+  options: [POLICY_OPTION],
+  operands: [0, 1, "FILE"],
+  run: check,
+};
+
+async function init({ args, terminal, json, quiet }: Call): Promise<number> {
+  const path = userPath(args.text("policy") ?? DEFAULT_POLICY);
+  const onFirstUse = args.flag("trust-on-first-use");
+  if (!onFirstUse && args.text("node") !== null) {
+    throw new UsageError(
+      "--node without --trust-on-first-use",
+      "a policy does not come from the node it judges, unless you say --trust-on-first-use",
+    );
+  }
+  let text: string;
+  if (onFirstUse) {
+    const node = args.text("node") ?? DEFAULT_NODE;
+    const bundle = await fetchBundle(fetch, requireNodeUrl(node), null, null);
+    text = encodePolicy(firstUsePolicy(bundle, Date.now()));
+    const context = { mode: "live", nowMs: Date.now(), nonce: null } as const;
+    const { verdict } = await appraiseBundle(bundle, parsePolicy(text), context);
+    if (verdict.result !== "verified") {
+      terminal.note(
+        "the node's evidence does not hold even by a policy made of it; nothing is written",
+      );
+      return reportVerdict(terminal, { json, quiet }, node, verdict);
+    }
+  } else {
+    const models = args.text("models");
+    const repository = models === null ? BUNDLED_MODELS : userPath(models);
+    const state = userPath(args.text("state") ?? DEFAULT_STATE);
+    text = encodePolicy(await developmentPolicy(state, repository, Date.now()));
+  }
+  await mkdir(dirname(path), { recursive: true });
+  await write(path, text, args.flag("force"));
+  if (json) terminal.print(JSON.stringify({ policy: path, trustOnFirstUse: onFirstUse }));
+  else if (!quiet) terminal.print(`wrote ${path}`);
+  if (onFirstUse && !quiet) {
+    terminal.note(
+      "trusted on first use: compare its measurements and digests with the operator's published ones",
+    );
+  }
+  return EXIT.ok;
+}
+
+async function write(path: string, text: string, force: boolean): Promise<void> {
+  try {
+    await writeUserFile(path, text, "the policy", !force);
+  } catch (error) {
+    if (!(error instanceof CommandError) || force) throw error;
+    throw new CommandError(error.message, "--force overwrites it; --policy FILE writes another");
+  }
+}
+
+async function show({ args, terminal, json }: Call): Promise<number> {
+  const path = userPath(args.text("policy") ?? DEFAULT_POLICY);
+  const bytes = await readUserFile(path, "the policy");
+  const policy = parsePolicyFile(bytes, path);
+  if (json) {
+    terminal.print(JSON.stringify(JSON.parse(new TextDecoder().decode(bytes))));
+    return EXIT.ok;
+  }
+  for (const line of describe(policy)) terminal.print(line);
+  return EXIT.ok;
+}
+
+async function check({ args, terminal, json, quiet }: Call): Promise<number> {
+  const path = userPath(args.operands[0] ?? args.text("policy") ?? DEFAULT_POLICY);
+  const bytes = await readUserFile(path, "the policy");
+  let problem: string | null = null;
+  try {
+    const policy = parsePolicy(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    await requireKnownRoots(policy);
+    if (policy.expiresMs <= Date.now()) problem = `expired ${formatTime(policy.expiresMs)}`;
+  } catch (error) {
+    if (error instanceof AttestationError) problem = error.message;
+    else if (error instanceof TypeError) problem = "no UTF-8 text";
+    else throw error;
+  }
+  if (json) terminal.print(JSON.stringify({ policy: path, usable: problem === null, problem }));
+  else if (problem !== null) terminal.print(`${path}: not usable: ${printable(problem)}`);
+  else if (!quiet) terminal.print(`${path}: readable and in force`);
+  return problem === null ? EXIT.ok : EXIT.rejected;
+}
+
+function describe(policy: Policy): readonly string[] {
+  const { models, freshness, suites, revoked } = policy;
+  const platforms = [...policy.platforms].flatMap(([name, entry]) => describePlatform(name, entry));
+  const age =
+    freshness === "unchecked"
+      ? "unchecked: documents of any age are accepted"
+      : `at most ${freshness.maxAgeSeconds} s old, clocks may differ by ${freshness.skewSeconds} s, challenge ${freshness.challenge}`;
+  const allowed =
+    models === "any"
+      ? ["models       any: not checked"]
+      : models.map(({ id, digest }) => `model        ${printable(id)}  ${encodeHex(digest)}`);
+  const withdrawn = revoked.measurements.length + revoked.models.length + revoked.keysets.length;
+  return [
+    `expires      ${formatTime(policy.expiresMs)}`,
+    ...platforms,
+    ...allowed,
+    `freshness    ${age}`,
+    ...suites.map((suite) => `suite        ${suite}`),
+    `revoked      ${withdrawn === 0 ? "nothing" : `${withdrawn} entries`}`,
+  ];
+}
+
+function describePlatform(name: string, entry: PlatformPolicy): readonly string[] {
+  const measurements =
+    entry.measurements === "unchecked"
+      ? ["  code       unchecked: any code is accepted"]
+      : entry.measurements.map(
+          ({ name: code, registers }) =>
+            `  code       "${printable(code)}", ${[...registers.keys()].map((i) => `pcr${i}`).join(", ")}`,
+        );
+  return [
+    `platform     ${name}${entry.debug ? ", debug enclaves accepted" : ""}`,
+    ...entry.roots.map((root) => `  root       ${encodeHex(root)}`),
+    ...measurements,
+  ];
+}

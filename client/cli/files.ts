@@ -1,0 +1,48 @@
+import { readFile, writeFile } from "node:fs/promises";
+
+import { CommandError } from "./exit.ts";
+
+/** All of a file. @throws CommandError, exit code 2, where it cannot be read. */
+export async function readUserFile(path: string, what: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (error) {
+    const code = systemCode(error);
+    const reason = code === "ENOENT" ? "there is no such file" : code;
+    throw new CommandError(`cannot read ${what} ${path}: ${reason}`);
+  }
+}
+
+/** Writes a file; `exclusive` refuses one that exists. @throws CommandError where it cannot. */
+export async function writeUserFile(
+  path: string,
+  content: Uint8Array | string,
+  what: string,
+  exclusive: boolean,
+): Promise<void> {
+  try {
+    await writeFile(path, content, { flag: exclusive ? "wx" : "w" });
+  } catch (error) {
+    const code = systemCode(error);
+    const reason = code === "EEXIST" ? "it exists" : code === "ENOENT" ? "no such directory" : code;
+    throw new CommandError(`cannot write ${what} ${path}: ${reason}`);
+  }
+}
+
+/** All of standard input, or null where it is longer than `limit` bytes. */
+export async function readStandardInput(limit: number): Promise<Uint8Array | null> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of process.stdin as AsyncIterable<Uint8Array>) {
+    size += part.length;
+    if (size > limit) return null;
+    parts.push(part);
+  }
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+/** The name of a failed system call's error, or its message. */
+export function systemCode(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return "code" in error && typeof error.code === "string" ? error.code : error.message;
+}

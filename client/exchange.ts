@@ -1,0 +1,207 @@
+import {
+  appraiseExchange,
+  concatBytes,
+  encodeHex,
+  encodeProof,
+  exchangeId,
+  type Opening,
+  parseReceipt,
+  type Policy,
+  Transcript,
+  type Verdict,
+  type VerifiedEpoch,
+} from "@countersign/attestation";
+import {
+  CONTENT_CHUNK_BYTES,
+  encodeContentChunk,
+  encodeRequestPreamble,
+  encodeTrailers,
+  KEYSET_FIELD,
+  parseByteSequence,
+  parseKeyConfig,
+  type Primitives,
+  ProtocolError,
+  RECEIPT_FIELD,
+  sealRequest,
+  type SealedRequest,
+  TRANSCRIPT_KEY_BYTES,
+  TRANSCRIPT_LABEL,
+} from "@countersign/protocol";
+
+import { ClientError } from "./errors.ts";
+import { type InnerRequest, modelOfPath } from "./message.ts";
+
+/** What every exchange of a connection shares. */
+export interface ExchangeSettings {
+  readonly policy: Policy;
+  readonly primitives: Primitives;
+  readonly now: () => number;
+  /** Bytes of request and response to keep for the opening of a proof; 0 keeps none. */
+  readonly maxOpeningBytes: number;
+}
+
+/** A verified exchange: what it proves and the file that proves it. */
+export interface Result {
+  readonly verdict: Verdict;
+  readonly proof: Uint8Array;
+}
+
+/**
+ * One exchange: what was sent and received, and what follows from it.
+ *
+ * Made by {@link sealExchange}; belongs to one request. `received` is called in order.
+ */
+export class Exchange {
+  /** The receipt's cti in hexadecimal: also the name of the proof. */
+  readonly id: string;
+  readonly sealed: SealedRequest;
+  readonly #settings: ExchangeSettings;
+  readonly #epoch: VerifiedEpoch<"live">;
+  readonly #modelId: string | null;
+  readonly #cti: Uint8Array;
+  readonly #kc: Uint8Array;
+  readonly #request: Transcript;
+  readonly #response: Transcript;
+  readonly #requestLeaves: readonly Uint8Array[];
+  readonly #responseLeaves: Uint8Array[] = [];
+  #heldBytes: number;
+
+  constructor(
+    settings: ExchangeSettings,
+    epoch: VerifiedEpoch<"live">,
+    modelId: string | null,
+    keys: { readonly sealed: SealedRequest; readonly cti: Uint8Array; readonly kc: Uint8Array },
+    requestLeaves: readonly Uint8Array[],
+  ) {
+    this.id = encodeHex(keys.cti);
+    this.sealed = keys.sealed;
+    this.#settings = settings;
+    this.#epoch = epoch;
+    this.#modelId = modelId;
+    this.#cti = keys.cti;
+    this.#kc = keys.kc;
+    this.#request = new Transcript(settings.primitives, keys.kc, "request");
+    this.#response = new Transcript(settings.primitives, keys.kc, "response");
+    this.#requestLeaves = requestLeaves;
+    this.#heldBytes = requestLeaves.reduce((sum, leaf) => sum + leaf.length, 0);
+  }
+
+  get epoch(): VerifiedEpoch<"live"> {
+    return this.#epoch;
+  }
+
+  /** Commits to the request as it was sent. To be called once, before anything is received. */
+  async commitRequest(): Promise<void> {
+    for (const leaf of this.#requestLeaves) await this.#request.append(leaf);
+  }
+
+  /** Commits to one leaf of the response: its header section, or one content chunk. */
+  async received(leaf: Uint8Array): Promise<void> {
+    this.#heldBytes += leaf.length;
+    if (this.#heldBytes <= this.#settings.maxOpeningBytes) this.#responseLeaves.push(leaf.slice());
+    else this.#responseLeaves.length = 0;
+    await this.#response.append(leaf);
+  }
+
+  /** Judges the exchange by the receipt that ended it. */
+  async conclude(
+    status: number,
+    trailers: readonly (readonly [string, string])[],
+  ): Promise<Result | Verdict> {
+    const receipt = receiptOf(trailers);
+    const verdict = await this.#appraise(receipt, status, true);
+    if (verdict.result !== "verified" || receipt === null) return verdict;
+    const opening = this.#opening(parseReceipt(receipt).claims.request.leaves);
+    return { verdict, proof: encodeProof({ receipt, bundle: this.#epoch.bundle, opening }) };
+  }
+
+  /** The verdict on an exchange that ended before its end. */
+  async concludeTruncated(status: number | null): Promise<Verdict> {
+    return await this.#appraise(null, status, false);
+  }
+
+  /** A refusal may have come before all of the request was read: a proof shows what it commits to. */
+  #opening(requestLeaves: number): Opening | null {
+    if (this.#heldBytes > this.#settings.maxOpeningBytes) return null;
+    const request = this.#requestLeaves.slice(0, requestLeaves);
+    return { kc: this.#kc, request, response: this.#responseLeaves };
+  }
+
+  async #appraise(
+    receipt: Uint8Array | null,
+    status: number | null,
+    complete: boolean,
+  ): Promise<Verdict> {
+    return await appraiseExchange(this.#epoch, this.#settings.policy, {
+      receipt,
+      exchange: this.#cti,
+      requestHead: (leaves) => this.#request.head(leaves),
+      requestLeaves: this.#request.leaves,
+      responseHead: await this.#response.head(),
+      status,
+      complete,
+      modelId: this.#modelId,
+      nowMs: this.#settings.now(),
+    });
+  }
+}
+
+/**
+ * Encrypts `request` to the key of a verified epoch, with a fresh encapsulation.
+ *
+ * @throws ClientError `client/request` where Binary HTTP cannot carry it.
+ */
+export async function sealExchange(
+  settings: ExchangeSettings,
+  epoch: VerifiedEpoch<"live">,
+  request: InnerRequest,
+): Promise<Exchange> {
+  const { primitives } = settings;
+  const preamble = encodePreamble(request, encodeHex(epoch.keysetDigest), settings.now());
+  const contents = cutContent(request.body);
+  const plaintext = [preamble, ...contents.map(encodeContentChunk), encodeTrailers([])];
+  const sealed = await sealRequest(primitives, parseKeyConfig(epoch.keyConfig), plaintext);
+  const kc = await sealed.export(TRANSCRIPT_LABEL, TRANSCRIPT_KEY_BYTES);
+  const cti = await exchangeId(primitives, sealed.enc);
+  const modelId = modelOfPath(request.path);
+  return new Exchange(settings, epoch, modelId, { sealed, cti, kc }, [preamble, ...contents]);
+}
+
+/** The encapsulated request in one array. */
+export async function sealedBody(sealed: SealedRequest): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of sealed.body) parts.push(part);
+  return concatBytes(...parts);
+}
+
+function encodePreamble(
+  { method, path, headers }: InnerRequest,
+  keyset: string,
+  nowMs: number,
+): Uint8Array {
+  // RFC 9110 §6.6.1: the enclave refuses a Date that is far from its own clock.
+  const date = new Date(nowMs).toUTCString();
+  const fields = [...headers, ["date", date] as const, [KEYSET_FIELD, keyset] as const];
+  try {
+    return encodeRequestPreamble({ method, scheme: "https", authority: "", path, headers: fields });
+  } catch (cause) {
+    if (!(cause instanceof ProtocolError)) throw cause;
+    throw new ClientError("client/request", cause.message, { cause });
+  }
+}
+
+function cutContent(body: Uint8Array): readonly Uint8Array[] {
+  const contents: Uint8Array[] = [];
+  for (let offset = 0; offset < body.length; offset += CONTENT_CHUNK_BYTES) {
+    contents.push(body.subarray(offset, offset + CONTENT_CHUNK_BYTES));
+  }
+  return contents;
+}
+
+/** The receipt among the trailers, or null where there is none, or more than one. */
+function receiptOf(trailers: readonly (readonly [string, string])[]): Uint8Array | null {
+  const values = trailers.filter(([name]) => name === RECEIPT_FIELD);
+  const [first, second] = values;
+  if (first === undefined || second !== undefined) return null;
+  return parseByteSequence(first[1]);
+}

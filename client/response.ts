@@ -1,0 +1,188 @@
+import type { Verdict } from "@countersign/attestation";
+import { type DecodedResponse, decodeResponse, ProtocolError } from "@countersign/protocol";
+
+import { ClientError, VerdictError } from "./errors.ts";
+import type { Exchange, Result } from "./exchange.ts";
+import { damagedResponse } from "./verdicts.ts";
+
+/** RFC 9110: statuses whose responses have no content, which `Response` wants without a body. */
+const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
+
+/**
+ * A `Response` that is verified as it is read.
+ *
+ * Its body errors instead of ending where the exchange is cut short or its receipt does not hold, so
+ * that `await response.json()` yields a verified answer or rejects with a {@link VerdictError}.
+ */
+export class VerifiedResponse extends Response {
+  /** Id of the exchange: 32 hexadecimal digits, the receipt's cti. */
+  readonly exchange: string;
+  readonly #reading: Reading;
+
+  constructor(reading: Reading, hasBody: boolean) {
+    const { status, headers } = reading.message;
+    super(hasBody ? reading.body : null, {
+      status,
+      headers: headers.map(([name, value]): [string, string] => [name, value]),
+    });
+    this.exchange = reading.exchange.id;
+    this.#reading = reading;
+  }
+
+  /**
+   * The verdict on the whole exchange, once it is complete.
+   *
+   * Reads what is left of the response into memory; the body stays readable.
+   *
+   * @throws VerdictError, ClientError where the exchange is not verified.
+   */
+  async verdict(): Promise<Verdict> {
+    return (await this.#reading.finish()).verdict;
+  }
+
+  /** The proof of this exchange: the bytes of a `.proof` file. Reads and throws as `verdict`. */
+  async proof(): Promise<Uint8Array> {
+    return (await this.#reading.finish()).proof.slice();
+  }
+}
+
+/**
+ * Opens the response to `exchange`. Resolves when its header section has arrived.
+ *
+ * @throws VerdictError, ClientError where even that does not verify.
+ */
+export async function openResponse(
+  exchange: Exchange,
+  body: AsyncIterable<Uint8Array>,
+  request: { readonly method: string; readonly signal: AbortSignal },
+  now: () => number,
+): Promise<VerifiedResponse> {
+  let message: DecodedResponse | null = null;
+  try {
+    message = await decodeResponse(exchange.sealed.openResponse(body));
+    await exchange.received(message.leaf);
+    const reading = new Reading(exchange, message, request.signal, now);
+    const hasBody = request.method !== "HEAD" && !BODILESS.has(message.status);
+    if (!hasBody) await reading.finish();
+    return new VerifiedResponse(reading, hasBody);
+  } catch (error) {
+    throw await explain(error, exchange, message?.status ?? null, request.signal, now);
+  }
+}
+
+type State =
+  | { readonly kind: "reading" }
+  | { readonly kind: "verified"; readonly result: Result }
+  | { readonly kind: "failed"; readonly error: unknown };
+
+/** The body of one response on its way to its reader. One step runs at a time. */
+class Reading {
+  readonly exchange: Exchange;
+  readonly message: DecodedResponse;
+  readonly body: ReadableStream<Uint8Array>;
+  readonly #content: AsyncIterator<Uint8Array>;
+  readonly #signal: AbortSignal;
+  readonly #now: () => number;
+  #state: State = { kind: "reading" };
+  #cancelled = false;
+  #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
+  #lastStep: Promise<void> = Promise.resolve();
+
+  constructor(
+    exchange: Exchange,
+    message: DecodedResponse,
+    signal: AbortSignal,
+    now: () => number,
+  ) {
+    this.exchange = exchange;
+    this.message = message;
+    this.#signal = signal;
+    this.#now = now;
+    this.#content = message.content[Symbol.asyncIterator]();
+    this.body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.#controller = controller;
+      },
+      pull: () => this.#step(),
+      cancel: () => this.#cancel(),
+    });
+  }
+
+  /** Reads to the end. @throws what the reader of the body gets to see. */
+  async finish(): Promise<Result> {
+    for (;;) {
+      const state = this.#state;
+      if (state.kind === "verified") return state.result;
+      if (state.kind === "failed") throw state.error;
+      await this.#step();
+    }
+  }
+
+  /** Queues one step after those under way. Never rejects: failures are the state's. */
+  #step(): Promise<void> {
+    const step = this.#lastStep.then(() => this.#advance());
+    this.#lastStep = step;
+    return step;
+  }
+
+  async #advance(): Promise<void> {
+    if (this.#state.kind !== "reading") return;
+    try {
+      const next = await this.#content.next();
+      if (next.done !== true) {
+        await this.exchange.received(next.value);
+        this.#enqueue(next.value);
+        return;
+      }
+      const { status } = this.message;
+      const result = await this.exchange.conclude(status, this.message.trailers());
+      if (!("proof" in result)) throw new VerdictError(result);
+      this.#state = { kind: "verified", result };
+      if (!this.#cancelled) this.#controller?.close();
+    } catch (error) {
+      const { exchange, message } = this;
+      const reason = await explain(error, exchange, message.status, this.#signal, this.#now);
+      this.#state = { kind: "failed", error: reason };
+      if (!this.#cancelled) this.#controller?.error(reason);
+    }
+  }
+
+  #enqueue(value: Uint8Array): void {
+    if (!this.#cancelled) this.#controller?.enqueue(value);
+  }
+
+  /** The reader wants no more: the connection is let go, and there will be no receipt. */
+  async #cancel(): Promise<void> {
+    this.#cancelled = true;
+    if (this.#state.kind !== "reading") return;
+    this.#state = {
+      kind: "failed",
+      error: new ClientError("client/aborted", "the response was not read to its end"),
+    };
+    await this.#content.return?.();
+  }
+}
+
+/** What a failure while reading a response means. */
+async function explain(
+  error: unknown,
+  exchange: Exchange,
+  status: number | null,
+  signal: AbortSignal,
+  now: () => number,
+): Promise<unknown> {
+  if (error instanceof VerdictError || error instanceof ClientError) return error;
+  if (signal.aborted) {
+    return new ClientError("client/aborted", "the caller ended the request", { cause: error });
+  }
+  if (error instanceof ProtocolError && !error.code.endsWith("/truncated")) {
+    const tampered = error.code === "hpke/open";
+    const found = tampered ? "a response that does not decrypt" : error.message;
+    const failure = tampered ? "tampered" : "malformed";
+    const verdict = damagedResponse(exchange.epoch, failure, found, now());
+    return new VerdictError(verdict, { cause: error });
+  }
+  // The stream ended, or the connection broke: what was read is authentic, and not all.
+  const verdict = await exchange.concludeTruncated(status);
+  return new VerdictError(verdict, { cause: error });
+}
