@@ -1,0 +1,152 @@
+import type { Check, Verdict } from "@countersign/attestation";
+import { describe, expect, it } from "vitest";
+
+import { renderEvent } from "../../../client/cli/host-log.ts";
+import { parseModelMetadata } from "../../../client/cli/model-metadata.ts";
+import { parsePrediction, renderPrediction } from "../../../client/cli/prediction.ts";
+import { exitCodeOf, renderChain, renderResult } from "../../../client/cli/rendering.ts";
+import {
+  createTerminal,
+  type Paint,
+  printable,
+  wantsColour,
+} from "../../../client/cli/terminal.ts";
+
+const plain = (text: string): string => text;
+const PAINT: Paint = { good: plain, bad: plain, warn: plain, dim: plain, bold: plain };
+
+function check(id: Check["id"], status: Check["status"], found: string): Check {
+  return {
+    id,
+    status,
+    found,
+    wanted: "what we want",
+    why: "a reason",
+    fix: "a remedy",
+    code: null,
+  };
+}
+
+const VERDICT: Verdict = {
+  result: "verified",
+  failure: null,
+  checks: [
+    check("chain", "pass", `root ${"ab".repeat(32)}`),
+    check("models", "skip", "unchecked by the policy"),
+    check("complete", "pass", "the final chunk"),
+  ],
+  platform: "simulated",
+  mode: "live",
+  judgedAtMs: 0,
+  measurement: "development",
+};
+
+describe("renderChain", () => {
+  it("goes from the answer to the root, one line a check, with short digests", () => {
+    expect(renderChain(VERDICT.checks, "from-answer", PAINT)).toEqual([
+      "  ✓ complete  the final chunk",
+      "  – models    unchecked by the policy",
+      "  ✓ chain     root abababababababab…",
+    ]);
+  });
+
+  it("says of a failed check what was wanted, why, and what to do", () => {
+    expect(renderChain([check("debug", "fail", "debug mode")], "from-root", PAINT)).toEqual([
+      "  ✗ debug  debug mode",
+      "      wanted  what we want",
+      "      why     a reason",
+      "      fix     a remedy",
+    ]);
+  });
+});
+
+describe("renderResult", () => {
+  it("names platform and code", () => {
+    const text = 'verified (platform simulated, code "development")';
+    expect(renderResult(VERDICT, PAINT)).toBe(text);
+  });
+
+  it("says that an archived verdict is one", () => {
+    expect(renderResult({ ...VERDICT, mode: "archive" }, PAINT)).toContain("document's own time");
+  });
+
+  it("names the class of a failure", () => {
+    const bare = { platform: null, measurement: null } as const;
+    const rejected: Verdict = { ...VERDICT, ...bare, result: "rejected", failure: "tampered" };
+    expect(renderResult(rejected, PAINT)).toBe("rejected: tampered");
+    const incomplete: Verdict = { ...rejected, result: "incomplete", failure: "unreachable" };
+    expect(renderResult(incomplete, PAINT)).toBe("incomplete: unreachable");
+    expect([VERDICT, rejected, incomplete].map(exitCodeOf)).toEqual([0, 1, 2]);
+  });
+});
+
+describe("renderPrediction", () => {
+  const metadata = parseModelMetadata({
+    name: "m",
+    inputs: [],
+    outputs: [
+      { name: "p", parameters: { labels: ["zero", "one", "two", "three"] } },
+      { name: "label", parameters: { labels: ["zero", "one", "two", "three"] } },
+      { name: "v" },
+    ],
+  });
+  const lines = (outputs: readonly unknown[]): readonly string[] =>
+    renderPrediction(parsePrediction({ model_name: "m", outputs }), metadata, PAINT);
+
+  it("shows the most likely labels, as shares where they are probabilities", () => {
+    const output = { name: "p", datatype: "FP32", shape: [1, 4], data: [0.02, 0.9, 0.05, 0.03] };
+    expect(lines([output])).toEqual(["  p  one  90.0 %  ·  two  5.0 %  ·  three  3.0 %"]);
+  });
+
+  it("shows scores as they are, one line an example", () => {
+    const output = { name: "p", datatype: "FP32", shape: [2, 4], data: [1, 5, -2, 0, 9, 1, 1, 1] };
+    expect(lines([output])).toEqual([
+      "  p [0]  one  5  ·  zero  1  ·  three  0",
+      "  p [1]  zero  9  ·  one  1  ·  two  1",
+    ]);
+  });
+
+  it("names the label that an index stands for", () => {
+    const output = { name: "label", datatype: "INT64", shape: [1], data: [3] };
+    expect(lines([output])).toEqual(["  label  3 (three)"]);
+  });
+
+  it("abridges a long tensor", () => {
+    const data = Array.from({ length: 20 }, (_, i) => i + 0.5);
+    const [line] = lines([{ name: "v", datatype: "FP32", shape: [4, 5], data }]);
+    expect(line).toBe(
+      "  v  0.500000, 1.50000, 2.50000, 3.50000, 4.50000, 5.50000, 6.50000, 7.50000, …  (FP32, 4 × 5)",
+    );
+  });
+});
+
+describe("the terminal", () => {
+  it("colours only where somebody sees it and nobody objects", () => {
+    expect(wantsColour(true, false, {})).toBe(true);
+    expect(wantsColour(false, false, {})).toBe(false);
+    expect(wantsColour(true, true, {})).toBe(false);
+    expect(wantsColour(true, false, { NO_COLOR: "1" })).toBe(false);
+    expect(wantsColour(true, false, { NO_COLOR: "" })).toBe(true);
+    expect(wantsColour(true, false, { TERM: "dumb" })).toBe(false);
+  });
+
+  it("lets no peer move the cursor or turn the text around", () => {
+    expect(printable("a\u001b[2Kb\u202ec\nd")).toBe("a\u{fffd}[2Kb\u{fffd}c\u{fffd}d");
+  });
+
+  it("paints with colours and not without", () => {
+    const { stdout, stderr } = process;
+    expect(createTerminal(stdout, stderr, true).paint.good("x")).toContain("\u001b[");
+    expect(createTerminal(stdout, stderr, false).paint.good("x")).toBe("x");
+  });
+});
+
+describe("renderEvent", () => {
+  it("shows an event of the enclave by its own word", () => {
+    const event = { event: "enclave", what: "closed", code: "provision/unreachable" };
+    expect(renderEvent(event, PAINT)).toBe("enclave closed  code provision/unreachable");
+    expect(renderEvent({ event: "bound", url: "http://x", pid: 7 }, PAINT)).toBe(
+      "bound  url http://x, pid 7",
+    );
+  });
+});

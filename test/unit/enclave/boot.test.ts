@@ -1,0 +1,231 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { encodeProvisioning, type Provisioning } from "@countersign/protocol";
+import { modelsRegister, parseBundle, parseEvidence } from "@countersign/attestation";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { boot, type RunningEnclave } from "../../../enclave/boot.ts";
+import { systemClock } from "../../../enclave/clock.ts";
+import { sha256 } from "../../../enclave/epoch.ts";
+import type { LogFields } from "../../../enclave/log.ts";
+import { CODE_ROOT } from "../../../enclave/simulation/measure.ts";
+import { SimulatedNsm } from "../../../enclave/simulation/nsm.ts";
+import { unixTransport } from "../../../enclave/transport.ts";
+import { identityModel } from "../../fakes/onnx-proto.ts";
+import { IMAGE, newVendor } from "../../fakes/ring.ts";
+import { provisioningOf, type TestModel } from "../../fakes/served.ts";
+
+const vendor = newVendor();
+const MODEL: TestModel = { id: "echo", files: { "model.onnx": identityModel("FP32", [1, 2]) } };
+
+interface FakeHost {
+  readonly asked: string[];
+  readonly server: Server;
+}
+
+let folder = "";
+let host: FakeHost;
+let phases: string[];
+let running: RunningEnclave | null = null;
+
+/** A host that gives what it is told to; `lie` changes a file on its way. */
+async function startHost(
+  provisioning: Uint8Array,
+  lie: (path: string, bytes: Uint8Array) => Uint8Array | null = (_, bytes) => bytes,
+): Promise<FakeHost> {
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    const path = request.url ?? "";
+    asked.push(path);
+    const found = path === "/provisioning" ? provisioning : MODEL.files["model.onnx"];
+    const bytes = found === undefined ? null : lie(path, found);
+    response.writeHead(bytes === null ? 404 : 200);
+    response.end(bytes ?? "");
+  });
+  await new Promise<void>((resolve) => server.listen(join(folder, "host"), resolve));
+  return { asked, server };
+}
+
+function start(nsm = new SimulatedNsm(vendor, IMAGE, systemClock.nowMs)): Promise<RunningEnclave> {
+  phases = [];
+  return boot({
+    platform: "simulated",
+    nsm,
+    transport: unixTransport(join(folder, "enclave"), join(folder, "host")),
+    clock: systemClock,
+    log: (event: string, fields: LogFields = {}) => {
+      if (event === "phase") phases.push(String(fields["phase"]));
+    },
+  });
+}
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "boot-"));
+});
+afterEach(async () => {
+  await running?.close();
+  running = null;
+  host.server.closeAllConnections();
+  host.server.close();
+  await rm(folder, { recursive: true });
+});
+
+const PROVISIONING: Provisioning = provisioningOf([MODEL]);
+const SERVING = [
+  "boot",
+  "configured",
+  "models-verified",
+  "models-measured",
+  "epoch-open",
+  "serving",
+];
+
+describe("boot", () => {
+  it("takes every phase in order, and serves a bundle that says what it did", async () => {
+    host = await startHost(encodeProvisioning(PROVISIONING));
+    running = await start();
+    expect(phases).toEqual(SERVING);
+    expect(host.asked).toEqual(["/provisioning", "/models/echo/1/model.onnx"]);
+    const bundle = parseBundle(await get("/bundle"));
+    const { pcrs } = parseEvidence(bundle.evidence);
+    expect(pcrs.get(16)).toEqual(await modelsRegister(sha256(bundle.models)));
+    expect(bundle.platform).toBe("simulated");
+    await running.close();
+    expect(phases.at(-1)).toBe("closed");
+    await expect(get("/bundle")).rejects.toThrow("ENOENT");
+  });
+
+  it.each<[string, string[], string, (path: string, bytes: Uint8Array) => Uint8Array | null]>([
+    ["no provisioning", ["boot"], "provision/status", () => null],
+    ["provisioning cut short", ["boot"], "provisioning/structure", (_, b) => b.subarray(1)],
+    [
+      "another byte in a model",
+      ["boot", "configured"],
+      "model/hash",
+      (path, bytes) => (path === "/provisioning" ? bytes : flipped(bytes)),
+    ],
+    [
+      "a model it does not give",
+      ["boot", "configured"],
+      "provision/status",
+      (path, bytes) => (path === "/provisioning" ? bytes : null),
+    ],
+  ])("closes on %s", async (_, before, code, lie) => {
+    host = await startHost(encodeProvisioning(PROVISIONING), lie);
+    await expect(start()).rejects.toThrow(code);
+    expect(phases).toEqual([...before, "closed"]);
+  });
+
+  it("closes where the models register was used before", async () => {
+    host = await startHost(encodeProvisioning(PROVISIONING));
+    for (const misuse of ["extendPcr", "lockPcr"] as const) {
+      const nsm = new SimulatedNsm(vendor, IMAGE, systemClock.nowMs);
+      nsm[misuse](16, new Uint8Array(32));
+      await expect(start(nsm)).rejects.toThrow("nsm/register");
+      expect(phases).toEqual(["boot", "configured", "models-verified", "closed"]);
+    }
+  });
+
+  it("closes on an epoch that would outlive its certificate, and without a host", async () => {
+    const limits = { ...PROVISIONING.limits, epochSeconds: 10_800 };
+    host = await startHost(encodeProvisioning({ ...PROVISIONING, limits }));
+    await expect(start()).rejects.toThrow("epoch/lifetime");
+    host.server.closeAllConnections();
+    host.server.close();
+    await expect(start()).rejects.toThrow("provision/unreachable");
+  });
+});
+
+describe("the simulated entry", () => {
+  const run = (
+    args: readonly string[],
+  ): { readonly done: Promise<{ code: number | null; out: string }>; stop: () => void } => {
+    const child = spawn(process.execPath, [`${CODE_ROOT}enclave/simulated.ts`, ...args], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    const pieces: string[] = [];
+    const done = new Promise<{ code: number | null; out: string }>((resolve) => {
+      child.stdout.on("data", (piece: Buffer) => {
+        pieces.push(piece.toString());
+        if (pieces.join("").includes('"serving"')) child.kill("SIGTERM");
+      });
+      child.on("close", (code) => {
+        resolve({ code, out: pieces.join("") });
+      });
+    });
+    return { done, stop: () => child.kill() };
+  };
+
+  it("measures, serves as a process, and stops when told to", async () => {
+    host = await startHost(encodeProvisioning(PROVISIONING));
+    const key = join(folder, "vendor.pem");
+    const measured = await run(["--measure", "--vendor-key", key]).done;
+    expect(measured.code).toBe(0);
+    expect(JSON.parse(measured.out)).toMatchObject({
+      pcr0: expect.stringMatching(/^[0-9a-f]{96}$/u) as unknown,
+      rootCertificate: expect.stringContaining("BEGIN CERTIFICATE") as unknown,
+      rootSha256: expect.stringMatching(/^[0-9a-f]{64}$/u) as unknown,
+    });
+    const sockets = ["--listen", join(folder, "enclave"), "--provision", join(folder, "host")];
+    const served = await run([...sockets, "--vendor-key", key]).done;
+    expect(served.code).toBe(0);
+    const lines = served.out.trim().split("\n").map(parseLine);
+    expect(lines.map(({ phase }) => phase).filter((phase) => phase !== undefined)).toEqual([
+      ...SERVING,
+      "closed",
+    ]);
+    expect(lines.at(-1)).toMatchObject({ event: "closed", code: "SIGTERM" });
+  });
+
+  it("says why it does not start", async () => {
+    host = await startHost(new Uint8Array(0));
+    const broken = join(folder, "broken.pem");
+    await writeFile(broken, "nothing", { mode: 0o600 });
+    const sockets = ["--listen", join(folder, "enclave"), "--provision", join(folder, "host")];
+    const cases: readonly (readonly [string, readonly string[]])[] = [
+      ["boot/arguments", []],
+      ["boot/arguments", ["--vendor-key", broken, "--surplus"]],
+      ["simulation/vendor-key", [...sockets, "--vendor-key", broken]],
+      ["provisioning/structure", [...sockets, "--vendor-key", join(folder, "new.pem")]],
+    ];
+    for (const [code, args] of cases) {
+      const ended = await run(args).done;
+      expect(ended.code).toBe(1);
+      expect(parseLine(ended.out.trim().split("\n").at(-1) ?? "")).toMatchObject({
+        event: "closed",
+        code,
+      });
+    }
+  });
+});
+
+function parseLine(line: string): Readonly<Record<string, unknown>> {
+  const value: unknown = JSON.parse(line);
+  return typeof value === "object" && value !== null ? { ...value } : {};
+}
+
+function flipped(bytes: Uint8Array): Uint8Array {
+  const changed = bytes.slice();
+  changed[9] = (changed[9] ?? 0) ^ 1;
+  return changed;
+}
+
+async function get(path: string): Promise<Uint8Array> {
+  const { request } = await import("node:http");
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      { socketPath: join(folder, "enclave"), path, agent: false },
+      (answer) => {
+        const pieces: Buffer[] = [];
+        answer.on("data", (piece: Buffer) => pieces.push(piece));
+        answer.on("end", () => {
+          resolve(new Uint8Array(Buffer.concat(pieces)));
+        });
+      },
+    );
+    outgoing.on("error", reject);
+    outgoing.end();
+  });
+}

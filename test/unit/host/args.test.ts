@@ -1,0 +1,93 @@
+import { describe, expect, it } from "vitest";
+import { parseArguments, parseListenAddress } from "../../../host/args.ts";
+import { exitStatus } from "../../../host/errors.ts";
+import { refusalOf } from "./support.ts";
+
+const DIRECTORY = "/srv/node";
+
+describe("arguments of a node", () => {
+  it("has a default for everything", () => {
+    expect(parseArguments([], DIRECTORY)).toEqual({
+      kind: "run",
+      options: {
+        models: "/srv/node/models",
+        listen: { kind: "tcp", host: "127.0.0.1", port: 8480 },
+        state: "/srv/node/.countersign",
+        epochSeconds: 3600,
+        maxBodyBytes: 33_554_432,
+        maxInFlight: 256,
+        log: "events",
+      },
+    });
+  });
+
+  it("reads every flag", () => {
+    const argv = ["--models", "/m", "--listen", "0.0.0.0:0", "--tee", "simulated"];
+    const rest = ["--state", "s", "--epoch-seconds", "5", "--max-body", "1024"];
+    const invocation = parseArguments(
+      [...argv, ...rest, "--max-inflight=2", "--log", "none"],
+      DIRECTORY,
+    );
+    expect(invocation).toEqual({
+      kind: "run",
+      options: {
+        models: "/m",
+        listen: { kind: "tcp", host: "0.0.0.0", port: 0 },
+        state: "/srv/node/s",
+        epochSeconds: 5,
+        maxBodyBytes: 1024,
+        maxInFlight: 2,
+        log: "none",
+      },
+    });
+  });
+
+  it("explains itself", () => {
+    expect(parseArguments(["--help"], DIRECTORY)).toEqual({ kind: "help" });
+  });
+
+  it.each([
+    ["127.0.0.1:8480", { kind: "tcp", host: "127.0.0.1", port: 8480 }],
+    ["localhost:65535", { kind: "tcp", host: "localhost", port: 65_535 }],
+    ["[::1]:80", { kind: "tcp", host: "::1", port: 80 }],
+    ["./node.sock", { kind: "unix", path: "/srv/node/node.sock" }],
+    ["/run/node.sock", { kind: "unix", path: "/run/node.sock" }],
+    ["unix:node.sock", { kind: "unix", path: "/srv/node/node.sock" }],
+  ])("listens at %s", (text, expected) => {
+    expect(parseListenAddress(text, DIRECTORY)).toEqual(expected);
+  });
+
+  it.each([
+    ["--listen", "127.0.0.1"],
+    ["--listen", "127.0.0.1:65536"],
+    ["--listen", "::1:80"],
+    ["--listen", "host:"],
+    ["--listen", "unix:"],
+    ["--epoch-seconds", "0"],
+    ["--epoch-seconds", "3601"],
+    ["--epoch-seconds", "1.5"],
+    ["--epoch-seconds", "1e3"],
+    ["--max-body", "1023"],
+    ["--max-body", "1073741825"],
+    ["--max-inflight", "0"],
+    ["--max-inflight", "65537"],
+    ["--log", "all"],
+    ["--models", ""],
+    ["--unknown", "1"],
+    ["stray", "argument"],
+  ])("refuses %s %s as usage", async (...argv) => {
+    const refusal = await refusalOf(() => parseArguments(argv, DIRECTORY));
+    expect(refusal.code).toBe("arguments/usage");
+    expect(exitStatus(refusal)).toBe(2);
+  });
+
+  it.each(["nitro", "aws-nitro", "amd-sev-snp", "intel-tdx", "none"])(
+    "refuses --tee %s: there is one platform",
+    async (tee) => {
+      const refusal = await refusalOf(() => parseArguments(["--tee", tee], DIRECTORY));
+      expect(refusal.code).toBe("arguments/tee");
+      expect(refusal.message).toContain("simulated");
+      expect(exitStatus(refusal)).toBe(2);
+    },
+  );
+});

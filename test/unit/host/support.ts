@@ -1,0 +1,116 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { type ClientRequest, type IncomingMessage, request } from "node:http";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { afterEach } from "vitest";
+import { HostError } from "../../../host/errors.ts";
+import type { Log, LogFields } from "../../../host/log.ts";
+
+/** Undone after each test, latest first. */
+const undo: (() => void | Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
+});
+
+export function onTestEnd(step: () => void | Promise<void>): void {
+  undo.push(step);
+}
+
+/** A directory that goes with the test; short, because sockets lie in it. */
+export function scratch(): string {
+  const directory = mkdtempSync(join(tmpdir(), "cs-"));
+  onTestEnd(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return directory;
+}
+
+/** Writes `files` below `directory`. */
+export async function plant(
+  directory: string,
+  files: Readonly<Record<string, string | Uint8Array>>,
+): Promise<void> {
+  for (const [path, content] of Object.entries(files)) {
+    const file = join(directory, path);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, content);
+  }
+}
+
+/** The HostError that `action` ends with. */
+export async function refusalOf(action: () => unknown): Promise<HostError> {
+  try {
+    await action();
+  } catch (error) {
+    if (error instanceof HostError) return error;
+    throw error;
+  }
+  throw new Error("it was not refused");
+}
+
+export interface Recorded {
+  readonly event: string;
+  readonly fields: LogFields;
+}
+
+/** A log that remembers. */
+export function memoryLog(): { readonly log: Log; readonly lines: Recorded[] } {
+  const lines: Recorded[] = [];
+  return {
+    lines,
+    log: (event, fields = {}) => {
+      lines.push({ event, fields });
+    },
+  };
+}
+
+/** Waits until `fact` holds. */
+export async function until(
+  what: string,
+  fact: () => boolean | Promise<boolean>,
+  timeoutMs = 20_000,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await fact())) {
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await delay(10);
+  }
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: Buffer;
+}
+
+export interface Sending {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string;
+}
+
+/** One request on a connection of its own; rejects when the answer breaks off. */
+export function send(url: string, sending: Sending = {}): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const sent = open(url, sending);
+    sent.on("error", reject);
+    sent.on("response", (incoming) => {
+      const chunks: Uint8Array[] = [];
+      incoming.on("data", (chunk: Uint8Array) => chunks.push(chunk));
+      incoming.on("error", reject);
+      incoming.on("end", () => {
+        const { statusCode = 0, headers } = incoming;
+        resolve({ status: statusCode, headers, body: Buffer.concat(chunks) });
+      });
+    });
+    sent.end(sending.body);
+  });
+}
+
+/** A request that the caller drives. */
+export function open(url: string, { method = "GET", headers = {} }: Sending = {}): ClientRequest {
+  return request(url, { method, headers, agent: false });
+}
