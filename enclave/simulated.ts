@@ -12,12 +12,12 @@ import { systemClock } from "./clock.ts";
 import { EnclaveError } from "./errors.ts";
 import { jsonLog, type Log } from "./log.ts";
 import { CODE_ROOT, measureCode, thisRuntime } from "./simulation/measure.ts";
-import { SimulatedNsm } from "./simulation/nsm.ts";
+import { DEBUG_IMAGE, SimulatedNsm } from "./simulation/nsm.ts";
 import { certificatePem, loadVendor, rootDigest } from "./simulation/vendor.ts";
 import { unixTransport } from "./transport.ts";
 
 const USAGE =
-  "usage: simulated.ts --listen SOCKET --provision SOCKET --vendor-key FILE | --measure --vendor-key FILE";
+  "usage: simulated.ts --listen SOCKET --provision SOCKET --vendor-key FILE [--debug] | --measure --vendor-key FILE";
 /** How often we look whether the host that started us is still there. */
 const PARENT_POLL_MS = 1_000;
 
@@ -30,6 +30,7 @@ type Arguments =
       readonly vendorKey: string;
       readonly listen: string;
       readonly provision: string;
+      readonly debug: boolean;
     };
 
 /** @throws EnclaveError `boot/arguments`. */
@@ -42,13 +43,14 @@ function parseArguments(args: readonly string[]): Arguments {
         provision: { type: "string" },
         "vendor-key": { type: "string" },
         measure: { type: "boolean" },
+        debug: { type: "boolean" },
       },
     });
-    const { listen, provision, measure, "vendor-key": vendorKey } = values;
+    const { listen, provision, measure, debug, "vendor-key": vendorKey } = values;
     if (vendorKey === undefined) throw new TypeError("no --vendor-key");
     if (measure === true) return { command: "measure", vendorKey };
     if (listen === undefined || provision === undefined) throw new TypeError("no socket");
-    return { command: "serve", vendorKey, listen, provision };
+    return { command: "serve", vendorKey, listen, provision, debug: debug === true };
   } catch (cause) {
     throw new EnclaveError("boot/arguments", USAGE, { cause });
   }
@@ -72,7 +74,7 @@ async function measure(vendorKey: string): Promise<void> {
 async function serve(args: Extract<Arguments, { command: "serve" }>, log: Log): Promise<void> {
   const { nowMs } = systemClock;
   const vendor = await loadVendor(args.vendorKey, nowMs());
-  const image = await measureCode(CODE_ROOT, thisRuntime());
+  const image = args.debug ? DEBUG_IMAGE : await measureCode(CODE_ROOT, thisRuntime());
   const running: { enclave: RunningEnclave | null } = { enclave: null };
   stopWithHost(running, log);
   running.enclave = await boot({

@@ -26,6 +26,8 @@ export interface NodeOptions {
   readonly maxBodyBytes: number;
   readonly maxInFlight: number;
   readonly log: LogLevel;
+  /** The simulated enclave measures as one that a debugger may read: no client should accept it. */
+  readonly simulateDebug: boolean;
 }
 
 /** A run of the node, or a wish to read how. */
@@ -42,6 +44,7 @@ export const USAGE: string = `usage: countersign node [options]
   --max-body BYTES      largest encrypted request                         (default ${DEFAULT_MAX_BODY_BYTES})
   --max-inflight N      requests relayed at once                          (default ${DEFAULT_MAX_IN_FLIGHT})
   --log LEVEL           events, json (every request besides) or none      (default events)
+  --simulate-debug      a debug enclave, PCR0 to PCR2 zero: to see clients refuse it
   --help                this text
 `;
 
@@ -91,6 +94,7 @@ export function parseArguments(argv: readonly string[], directory: string): Invo
         MAX_IN_FLIGHT,
       ),
       log: parseLogLevel(values.log ?? "events"),
+      simulateDebug: values["simulate-debug"] === true,
     },
   };
 }
@@ -140,6 +144,7 @@ function readFlags(argv: readonly string[]) {
       "max-body": text,
       "max-inflight": text,
       log: text,
+      "simulate-debug": { type: "boolean" },
       help: { type: "boolean", short: "h" },
     },
   });

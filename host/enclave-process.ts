@@ -38,12 +38,14 @@ export function simulatedEnclave(paths: {
   readonly enclaveSocket: string;
   readonly provisionSocket: string;
   readonly vendorKey: string;
+  readonly simulateDebug: boolean;
 }): EnclaveCommand {
   const entry = fileURLToPath(new URL("../enclave/simulated.ts", import.meta.url));
   const sockets = ["--listen", paths.enclaveSocket, "--provision", paths.provisionSocket];
+  const debug = paths.simulateDebug ? ["--debug"] : [];
   return {
     file: process.execPath,
-    args: [entry, ...sockets, "--vendor-key", paths.vendorKey],
+    args: [entry, ...sockets, "--vendor-key", paths.vendorKey, ...debug],
     socketPath: paths.enclaveSocket,
   };
 }

@@ -28,6 +28,7 @@ export type EnclaveFactory = (paths: {
   readonly enclaveSocket: string;
   readonly provisionSocket: string;
   readonly vendorKey: string;
+  readonly simulateDebug: boolean;
 }) => EnclaveCommand;
 
 export interface NodeParts {
@@ -118,8 +119,11 @@ export class Node {
   }
 
   #supervise(state: NodeState): Supervisor {
-    const { enclave, timing, log } = this.#parts;
-    const supervisor = new Supervisor(enclave(state), timing, log);
+    const { enclave, timing, log, options } = this.#parts;
+    const { enclaveSocket, provisionSocket, vendorKey } = state;
+    const { simulateDebug } = options;
+    const command = enclave({ enclaveSocket, provisionSocket, vendorKey, simulateDebug });
+    const supervisor = new Supervisor(command, timing, log);
     this.#supervisor = supervisor;
     return supervisor;
   }

@@ -17,6 +17,7 @@ describe("arguments of a node", () => {
         maxBodyBytes: 33_554_432,
         maxInFlight: 256,
         log: "events",
+        simulateDebug: false,
       },
     });
   });
