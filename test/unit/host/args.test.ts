@@ -26,7 +26,7 @@ describe("arguments of a node", () => {
     const argv = ["--models", "/m", "--listen", "0.0.0.0:0", "--tee", "simulated"];
     const rest = ["--state", "s", "--epoch-seconds", "5", "--max-body", "1024"];
     const invocation = parseArguments(
-      [...argv, ...rest, "--max-inflight=2", "--log", "none"],
+      [...argv, ...rest, "--max-inflight=2", "--log", "none", "--simulate-debug"],
       DIRECTORY,
     );
     expect(invocation).toEqual({
@@ -39,6 +39,7 @@ describe("arguments of a node", () => {
         maxBodyBytes: 1024,
         maxInFlight: 2,
         log: "none",
+        simulateDebug: true,
       },
     });
   });
