@@ -19,7 +19,6 @@ const SIMULATION_FOLDER = "enclave/simulation/";
 
 /** Why each package is not ours. A package that is not here may not be loaded. */
 const WHY: ReadonlyMap<string, string> = new Map([
-  ["@noble/hashes", "SHA-3 for browsers, which have none; loaded with protocol/, not called here"],
   ["hono", "routes requests to handlers; small, without dependencies, web-standard on both sides"],
   ["onnxruntime-node", "runs the models: native code of a size that nobody writes again"],
   ["onnxruntime-common", "onnxruntime-node's own types and checks of tensors"],

@@ -24,6 +24,7 @@ import numpy as np
 from onnx import helper
 from sklearn.datasets import load_digits
 
+sys.dont_write_bytecode = True  # models/ holds models, not __pycache__
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import export  # noqa: E402 -- its folder has only just been added

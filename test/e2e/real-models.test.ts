@@ -1,8 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { ServedModels } from "../../enclave/models/served.ts";
 import type { OnnxTensor } from "../fakes/onnx-proto.ts";
-import { type AppFetch, serveTestModels } from "../fakes/served.ts";
+import { type RealNode, startRealNode } from "../fakes/real-node.ts";
 import { decodeResponse, encodeRequest, type Encoding, values } from "../onnx-backend.ts";
 
 const ROOT = new URL("../../../shared/models/", import.meta.url).pathname;
@@ -35,25 +34,25 @@ function readWave(path: string): Float32Array {
   );
 }
 
-describe.skipIf(!present)("models that others trained, through the app", () => {
-  let served: ServedModels;
-  let fetch: AppFetch;
+describe.skipIf(!present)("models that others trained, through a real node and client", () => {
+  let node: RealNode;
 
   beforeAll(async () => {
     const models = Object.entries(FILES).map(([id, path]) => ({
       id,
       files: { "model.onnx": new Uint8Array(readFileSync(ROOT + path)) },
     }));
-    ({ served, fetch } = await serveTestModels(models));
+    node = await startRealNode(models);
   });
-  afterAll(() => served.close());
+  afterAll(() => node.close());
 
   async function infer(
     model: string,
     tensors: readonly OnnxTensor[],
     encoding: Encoding = "binary",
   ): Promise<Map<string, OnnxTensor>> {
-    const response = await fetch(`/v2/models/${model}/infer`, encodeRequest(tensors, encoding));
+    const request = encodeRequest(tensors, encoding);
+    const response = await node.connection.fetch(`/v2/models/${model}/infer`, request);
     if (response.status !== 200) throw new Error(await response.text());
     return new Map((await decodeResponse(response)).map((tensor) => [tensor.name, tensor]));
   }
@@ -106,32 +105,37 @@ describe.skipIf(!present)("models that others trained, through the app", () => {
   });
 });
 
-describe("our own models, through the app", () => {
+describe("our own models, through a real node and client", () => {
   const own = new URL("../../models/", import.meta.url).pathname;
-  for (const id of ["digits", "breast-mass"]) {
-    const graph = `${own}${id}/1/model.onnx`;
-    it.skipIf(!existsSync(graph))(`${id} loads, describes itself and answers`, async () => {
-      const files = {
-        "model.onnx": new Uint8Array(readFileSync(graph)),
+  const ids = ["digits", "breast-mass"];
+  let node: RealNode;
+
+  beforeAll(async () => {
+    const models = ids.map((id) => ({
+      id,
+      files: {
+        "model.onnx": new Uint8Array(readFileSync(`${own}${id}/1/model.onnx`)),
         "metadata.json": new Uint8Array(readFileSync(`${own}${id}/1/metadata.json`)),
-      };
-      const app = await serveTestModels([{ id, files }]);
-      try {
-        const model = app.served.lookup(id, null);
-        const [input] = model?.inputs ?? [];
-        if (input === undefined) throw new TypeError("no input");
-        const shape = input.shape.map((dimension) => Math.abs(dimension));
-        const zeros = new Float32Array(shape.reduce((a, b) => a * b, 1));
-        const request = encodeRequest([floats(input.name, shape, zeros)], "json");
-        const response = await app.fetch(`/v2/models/${id}/infer`, request);
-        expect(response.status).toBe(200);
-        for (const output of await decodeResponse(response)) {
-          expect(values(output).length).toBeGreaterThan(0);
-        }
-        expect(model?.metadata.description).toBeTruthy();
-      } finally {
-        await app.served.close();
-      }
+      },
+    }));
+    node = await startRealNode(models);
+  });
+  afterAll(() => node.close());
+
+  it.each([
+    ["digits", "digits.json", 7],
+    ["breast-mass", "breast-mass.json", 0],
+  ])("%s answers its example as its card says, with a proof", async (id, example, best) => {
+    const body = readFileSync(new URL(`../../examples/${example}`, import.meta.url));
+    const response = await node.connection.fetch(`/v2/models/${id}/infer`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body,
     });
-  }
+    expect(response.status).toBe(200);
+    const [output] = await decodeResponse(response.clone());
+    const probabilities = numbers(output);
+    expect(probabilities.indexOf(Math.max(...probabilities))).toBe(best);
+    expect((await response.proof()).length).toBeGreaterThan(1000);
+  });
 });

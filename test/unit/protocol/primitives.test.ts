@@ -1,6 +1,6 @@
 import { createHash, createHmac } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { webPrimitives } from "@countersign/protocol";
+import { webPrimitives } from "@countersign/protocol/web";
 import { codeOf, hex, native, noble, providers, web } from "./support.ts";
 
 const plain = (buffer: Buffer): Uint8Array => new Uint8Array(buffer);

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { decodeHex } from "@countersign/attestation";
-import { type Primitives, ProtocolError, webPrimitives } from "@countersign/protocol";
+import { type Primitives, ProtocolError } from "@countersign/protocol";
+import { webPrimitives } from "@countersign/protocol/web";
 import { nobleMlKem768 } from "@countersign/protocol/fallback";
 import { nativePrimitives } from "@countersign/protocol/native";
 

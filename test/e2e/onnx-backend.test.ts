@@ -1,16 +1,10 @@
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EnclaveError } from "../../enclave/errors.ts";
+import { type RealNode, startRealNode } from "../fakes/real-node.ts";
 import { serveTestModels } from "../fakes/served.ts";
-import {
-  caseFiles,
-  type CaseResult,
-  type Encoding,
-  listCases,
-  runCase,
-  unservable,
-} from "../onnx-backend.ts";
+import { caseFiles, listCases, runCase, unservable } from "../onnx-backend.ts";
 
 const ROOT = new URL("../../../shared/vectors/onnx-backend", import.meta.url).pathname;
 
@@ -43,15 +37,6 @@ const present = existsSync(ROOT);
 if (!present) console.warn("no conformance cases in ../shared/vectors/onnx-backend: skipped");
 const cases = present ? listCases(ROOT) : [];
 
-async function run(dir: string, encoding: Encoding): Promise<CaseResult> {
-  const app = await serveTestModels([{ id: basename(dir), files: caseFiles(dir) }]);
-  try {
-    return await runCase(dir, app.fetch, encoding);
-  } finally {
-    await app.served.close();
-  }
-}
-
 /** Why ONNX Runtime does not load a case's model, or null where it does. */
 async function loadFailure(dir: string): Promise<string | null> {
   try {
@@ -78,7 +63,7 @@ function skipped(dir: string): boolean {
   );
 }
 
-describe.skipIf(!present)("ONNX backend conformance through the app", () => {
+describe.skipIf(!present)("what ONNX Runtime here cannot load", () => {
   it.each(cases.filter((dir) => NO_KERNEL.has(basename(dir))))(
     "no kernel, so skipped below: %s",
     async (dir) => {
@@ -91,11 +76,22 @@ describe.skipIf(!present)("ONNX backend conformance through the app", () => {
   it("skips what needs a locale only where the machine lacks it", () => {
     expect(localeFailure ?? "en_US.UTF-8").toContain("en_US.UTF-8");
   });
+});
+
+describe.skipIf(!present)("ONNX backend conformance through a real node and client", () => {
+  let node: RealNode;
+
+  beforeAll(async () => {
+    const served = cases.filter((dir) => !skipped(dir));
+    node = await startRealNode(served.map((dir) => ({ id: basename(dir), files: caseFiles(dir) })));
+  });
+  afterAll(() => node.close());
 
   for (const dir of cases) {
     for (const encoding of ["binary", "json"] as const) {
       it.skipIf(skipped(dir))(`${basename(dir)} (${encoding})`, async () => {
-        expect(await run(dir, encoding)).toEqual({ status: "passed", dataSets: 1 });
+        const result = await runCase(dir, node.connection.fetch, encoding);
+        expect(result).toEqual({ status: "passed", dataSets: 1 });
       });
     }
   }
