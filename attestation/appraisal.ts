@@ -45,6 +45,8 @@ interface EpochFacts<M extends Mode> {
   readonly bundle: Uint8Array;
   /** SHA-256 of the document's COSE payload. */
   readonly documentDigest: Uint8Array;
+  /** When the hardware made the document, Unix milliseconds: its age counts from here. */
+  readonly documentTimeMs: number;
   readonly keysetDigest: Uint8Array;
   /** RFC 9458 §3 Key Configuration to encrypt requests to. */
   readonly keyConfig: Uint8Array;
@@ -157,6 +159,7 @@ async function judgeBundle<M extends Mode>(
     measurement: known.measurement ?? "unchecked",
     bundle: bytes,
     documentDigest: await webHashes.sha256(evidence.payload),
+    documentTimeMs: evidence.timestampMs,
     keysetDigest: binding.keysetDigest,
     ...keyset,
     models,

@@ -6,6 +6,7 @@ import { encodeHex, equalBytes } from "./bytes.ts";
 import { type Certificate, KEY_USAGE, parseCertificate } from "./certificate.ts";
 import { AttestationError } from "./errors.ts";
 import { webHashes } from "./hashes.ts";
+import { formatTime } from "./time.ts";
 
 /** Certificates in a chain, root and leaf included. AWS emits five. PROTOCOL.md, "Limits". */
 export const MAX_CHAIN_CERTIFICATES = 8;
@@ -80,8 +81,8 @@ function requireValid(certificate: Certificate, atMs: number): void {
   const { notBeforeMs, notAfterMs } = certificate;
   // Written so that a time that is not a number fails.
   if (!(notBeforeMs <= atMs && atMs <= notAfterMs)) {
-    const window = `${notBeforeMs} to ${notAfterMs}`;
-    throw new AttestationError("chain/validity", `valid ${window} ms, judged at ${atMs} ms`);
+    const window = `${formatTime(notBeforeMs)} to ${formatTime(notAfterMs)}`;
+    throw new AttestationError("chain/validity", `valid ${window}, judged at ${formatTime(atMs)}`);
   }
 }
 

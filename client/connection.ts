@@ -8,6 +8,7 @@ import {
 } from "@countersign/attestation";
 import type { Primitives } from "@countersign/protocol";
 
+import { unlessAborted } from "./deadline.ts";
 import { VerdictError } from "./errors.ts";
 import { type ExchangeSettings, sealedBody, sealExchange } from "./exchange.ts";
 import { type FetchInput, type InnerRequest, readRequest } from "./message.ts";
@@ -116,11 +117,11 @@ class NodeConnection implements Connection {
     // 1. An epoch that has run out is not asked.
     const current = this.#verified.epoch;
     const over = isOver(current, this.#settings.policy, now());
-    const epoch = over ? await this.#renew(current) : current;
+    const epoch = over ? await this.#renew(current, request.signal) : current;
     const first = await this.#attempt(epoch, request);
     if (first !== "unknown-key") return first;
     // 2. The host says that this key is gone: verify anew, and try once more with a new encapsulation.
-    const second = await this.#attempt(await this.#renew(epoch), request);
+    const second = await this.#attempt(await this.#renew(epoch, request.signal), request);
     if (second !== "unknown-key") return second;
     throw new VerdictError(incompleteVerdict("rotated", "live", now()));
   }
@@ -139,10 +140,10 @@ class NodeConnection implements Connection {
   }
 
   /** The epoch that other callers have verified since `stale`, or a new one; one fetch at a time. */
-  async #renew(stale: VerifiedEpoch<"live">): Promise<VerifiedEpoch<"live">> {
+  async #renew(stale: VerifiedEpoch<"live">, signal: AbortSignal): Promise<VerifiedEpoch<"live">> {
     if (this.#verified.epoch !== stale) return this.#verified.epoch;
     this.#renewal ??= this.#renewNow();
-    return (await this.#renewal).epoch;
+    return (await unlessAborted(this.#renewal, signal)).epoch;
   }
 
   async #renewNow(): Promise<Verified> {
@@ -202,9 +203,13 @@ function requiresChallenge(policy: Policy): boolean {
   return policy.freshness !== "unchecked" && policy.freshness.challenge === "required";
 }
 
-/** Whether the epoch's keys, or the policy's patience with its document, have run out. */
+/**
+ * Whether the epoch's keys, the policy's patience with its document, or the policy itself have run
+ * out. What was verified once may not be used for longer than it could be verified anew.
+ */
 function isOver(epoch: VerifiedEpoch<"live">, policy: Policy, nowMs: number): boolean {
-  if (nowMs >= epoch.binding.notAfter * 1000) return true;
+  if (nowMs >= epoch.binding.notAfter * 1000 || nowMs >= policy.expiresMs) return true;
   if (policy.freshness === "unchecked") return false;
-  return nowMs - epoch.verdict.judgedAtMs > policy.freshness.maxAgeSeconds * 1000;
+  const { maxAgeSeconds, skewSeconds } = policy.freshness;
+  return nowMs - epoch.documentTimeMs > (maxAgeSeconds + skewSeconds) * 1000;
 }

@@ -1,4 +1,5 @@
-import { type MlKem768, type Primitives, webPrimitives } from "@countersign/protocol";
+import type { MlKem768, Primitives } from "@countersign/protocol";
+import { webPrimitives } from "@countersign/protocol/web";
 
 /** WebCrypto, with ML-KEM-768 in JavaScript, loaded when first needed, where WebCrypto has none. */
 export function defaultPrimitives(): Primitives {

@@ -10,6 +10,7 @@ import {
   type ProblemCode,
 } from "@countersign/protocol";
 
+import { abortedError, withTimeout } from "./deadline.ts";
 import { ClientError, type ClientErrorCode } from "./errors.ts";
 import { chunksOf, collect } from "./streams.ts";
 
@@ -26,6 +27,8 @@ const MAX_BUNDLE_BYTES = 256 * 1024;
 const MAX_PROBLEM_BYTES = 64 * 1024;
 const MAX_DETAIL_CHARACTERS = 300;
 const MAX_RETRY_AFTER_SECONDS = 86_400;
+/** For a whole bundle: all requests of a connection wait for it when an epoch ends. */
+const BUNDLE_TIMEOUT_MS = 30_000;
 
 /** Nothing of an exchange belongs in a cache or a referrer, and a node does not send us elsewhere. */
 const OUTER_INIT = {
@@ -58,19 +61,25 @@ export function requireNodeUrl(url: string | URL): URL {
   return parsed;
 }
 
-/** The node's bundle as it hands it to anyone, or, with a nonce, one made for us. Unverified. */
+/**
+ * The node's bundle as it hands it to anyone, or, with a nonce, one made for us. Unverified.
+ *
+ * @throws ClientError, `client/unreachable` too where the whole of it took more than `timeoutMs`.
+ */
 export async function fetchBundle(
   fetch: Fetch,
   node: URL,
   nonce: Uint8Array | null,
   signal: AbortSignal | null,
+  timeoutMs: number = BUNDLE_TIMEOUT_MS,
 ): Promise<Uint8Array> {
+  const limited = withTimeout(signal, timeoutMs);
   const init: RequestInit =
     nonce === null
-      ? { ...OUTER_INIT, signal }
+      ? { ...OUTER_INIT, signal: limited }
       : {
           ...OUTER_INIT,
-          signal,
+          signal: limited,
           method: "POST",
           headers: { "content-type": "application/json" },
           body: JSON.stringify({ nonce: encodeHex(nonce) }),
@@ -129,7 +138,7 @@ async function send(
     return await fetch(url, init);
   } catch (cause) {
     if (signal?.aborted === true) {
-      throw new ClientError("client/aborted", "the caller ended the request", { cause });
+      throw abortedError({ cause });
     }
     const reason = `${node.href} cannot be reached: ${reasonOf(cause)}`;
     throw new ClientError("client/unreachable", reason, { cause });

@@ -103,7 +103,7 @@ async function start(options: BootOptions, life: Life): Promise<RunningEnclave> 
   const queue = (): ReturnType<ServedModels["queue"]> => models.queue();
   const server = createEnclaveServer({ gateway, epochs, phase, queue, log });
   const listener = await serve(server, transport);
-  life.onClose(() => stop(server, listener));
+  life.onClose(() => listener.close());
   life.step("listening");
   const failure = new Promise<EnclaveError>((resolve) => {
     void Promise.race([models.failure, epochs.failure]).then(async (reason) => {
@@ -213,9 +213,4 @@ function serve(server: Server, transport: Transport): Promise<Listener> {
   return transport.listen((connection) => {
     server.emit("connection", connection);
   });
-}
-
-async function stop(server: Server, listener: Listener): Promise<void> {
-  server.closeAllConnections();
-  await listener.close();
 }

@@ -1,13 +1,16 @@
 /** How the enclave and its host reach each other: a byte stream each way, and nothing else. */
 import { chmod, lstat, unlink } from "node:fs/promises";
-import { connect, createServer, type Server } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 /** Something that accepts connections until it is closed. */
 export interface Listener {
-  /** Accepts no more; connections that are open stay open. */
+  /** Accepts no more and ends what is open, whatever goes on there. */
   close(): Promise<void>;
 }
+
+/** Open at a time; more are closed as they come. The host needs one an exchange, and a few. */
+const MAX_CONNECTIONS = 4096;
 
 /** One implementation a kind of socket: Unix sockets here, AF_VSOCK in the image. */
 export interface Transport {
@@ -26,11 +29,17 @@ export function unixTransport(listenPath: string, dialPath: string): Transport {
   return {
     async listen(accept) {
       await removeSocket(listenPath);
+      const open = new Set<Socket>();
       // As node:http's own server: a client may end its side and still read the answer.
-      const server = createServer({ allowHalfOpen: true, noDelay: true }, accept);
+      const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+        open.add(socket);
+        socket.once("close", () => open.delete(socket));
+        accept(socket);
+      });
+      server.maxConnections = MAX_CONNECTIONS;
       await listening(server, listenPath);
       await chmod(listenPath, 0o600);
-      return { close: () => closed(server) };
+      return { close: () => closed(server, open) };
     },
     dial: () => connect({ path: dialPath }),
   };
@@ -54,10 +63,12 @@ function listening(server: Server, path: string): Promise<void> {
   });
 }
 
-function closed(server: Server): Promise<void> {
+/** Ends when the last connection has: one that is open would hold it up for as long as it likes. */
+function closed(server: Server, open: ReadonlySet<Socket>): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => {
       resolve();
     });
+    for (const socket of open) socket.destroy();
   });
 }

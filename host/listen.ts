@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:http";
 import { createConnection } from "node:net";
-import { rmSync } from "node:fs";
+import { lstatSync, rmSync } from "node:fs";
 import type { ListenAddress } from "./args.ts";
 import type { Listener } from "./app.ts";
 import { HostError, systemCode } from "./errors.ts";
@@ -109,7 +109,11 @@ function removeAbandonedSocket(path: string): Promise<void> {
       resolve();
     });
     probe.once("error", (error) => {
-      if (systemCode(error) === "ECONNREFUSED") rmSync(path, { force: true });
+      // connect(2) refuses a plain file with the same code, and that is nobody's to remove.
+      const refused = systemCode(error) === "ECONNREFUSED";
+      if (refused && lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) {
+        rmSync(path, { force: true });
+      }
       resolve();
     });
   });

@@ -7,7 +7,6 @@ export type {
   Primitives,
   X25519Key,
 } from "./primitives.ts";
-export { webPrimitives, type WebPrimitivesOptions } from "./web.ts";
 export {
   generateRecipientKey,
   importRecipientKey,

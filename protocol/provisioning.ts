@@ -59,9 +59,10 @@ export const LIMIT_RANGES: Readonly<
 > = {
   maxRequestBytes: [1024, 1024 * 1024 * 1024],
   queueLength: [1, 65_536],
-  // Three hours is the life of a Nitro leaf certificate: an epoch must end before it does.
-  epochSeconds: [1, 10_800],
-  epochOverlapSeconds: [0, 10_800],
+  // Together at most 10,200: an epoch ends before the certificate that vouches for it, three hours for
+  // a Nitro leaf, which may be ten minutes old.
+  epochSeconds: [1, 5_100],
+  epochOverlapSeconds: [0, 5_100],
   inferenceTimeoutMs: [1, 3_600_000],
   replaySlots: [16, 16_777_216],
   intraOpThreads: [0, 1024],

@@ -10,7 +10,7 @@ import {
   simulationNotice,
   verdictObject,
 } from "./rendering.ts";
-import { type Terminal, printable } from "./terminal.ts";
+import { jsonLine, type Terminal, printable } from "./terminal.ts";
 
 /** Connects with this runtime's own cryptography. @throws VerdictError, ClientError */
 export async function connectNode(
@@ -37,12 +37,12 @@ export function reportUnreachable(
 ): number {
   if (style.json) {
     const { message, fix } = failure;
-    terminal.print(JSON.stringify({ subject, error: message, fix, ...verdictObject(verdict) }));
+    terminal.print(jsonLine({ subject, error: message, fix, ...verdictObject(verdict) }));
     return exitCodeOf(verdict);
   }
   terminal.print(`${printable(subject)}: ${renderResult(verdict, terminal.paint)}`);
-  terminal.print(`  ${failure.message}`);
-  if (failure.fix !== null) terminal.print(`  fix: ${failure.fix}`);
+  terminal.print(`  ${printable(failure.message)}`);
+  if (failure.fix !== null) terminal.print(`  fix: ${printable(failure.fix)}`);
   return exitCodeOf(verdict);
 }
 
@@ -56,7 +56,7 @@ export function reportVerdict(
 ): number {
   const exit = exitCodeOf(verdict);
   if (style.json) {
-    terminal.print(JSON.stringify({ subject, ...extra, ...verdictObject(verdict) }));
+    terminal.print(jsonLine({ subject, ...extra, ...verdictObject(verdict) }));
     return exit;
   }
   const { paint } = terminal;

@@ -2,6 +2,10 @@ import { readFile, writeFile } from "node:fs/promises";
 
 import { CommandError } from "./exit.ts";
 
+/** Modes of new files, less what the process's umask takes away. */
+const EVERYBODY = 0o666;
+const OWNER_ONLY = 0o600;
+
 /** All of a file. @throws CommandError, exit code 2, where it cannot be read. */
 export async function readUserFile(path: string, what: string): Promise<Uint8Array> {
   try {
@@ -19,14 +23,20 @@ export async function writeUserFile(
   content: Uint8Array | string,
   what: string,
   exclusive: boolean,
+  mode: number = EVERYBODY,
 ): Promise<void> {
   try {
-    await writeFile(path, content, { flag: exclusive ? "wx" : "w" });
+    await writeFile(path, content, { flag: exclusive ? "wx" : "w", mode });
   } catch (error) {
     const code = systemCode(error);
     const reason = code === "EEXIST" ? "it exists" : code === "ENOENT" ? "no such directory" : code;
     throw new CommandError(`cannot write ${what} ${path}: ${reason}`);
   }
+}
+
+/** Writes a proof, for its owner alone: its opening is the request and the answer in the clear. */
+export async function writeProof(path: string, proof: Uint8Array): Promise<void> {
+  await writeUserFile(path, proof, "the proof", false, OWNER_ONLY);
 }
 
 /** All of standard input, or null where it is longer than `limit` bytes. */

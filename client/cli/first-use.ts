@@ -2,14 +2,16 @@ import { createHash } from "node:crypto";
 
 import {
   AttestationError,
+  AWS_NITRO_ROOT,
   encodeHex,
+  equalBytes,
   parseBundle,
   parseEvidence,
   parseModelSet,
 } from "@countersign/attestation";
 
 import { CommandError, EXIT } from "./exit.ts";
-import { composePolicy, type PolicyFile } from "./policies.ts";
+import { composePolicy, encodePolicy, type PolicyFile } from "./policies.ts";
 
 const CODE_REGISTERS = [0, 1, 2] as const;
 const NAME = "first-use";
@@ -28,6 +30,7 @@ export function firstUsePolicy(bundle: Uint8Array, nowMs: number): PolicyFile {
     const [root] = unverifiedClaims.cabundle;
     if (root === undefined)
       throw new CommandError("the node's document names no root", null, EXIT.rejected);
+    requireVendorsRoot(platform, root);
     const registers = CODE_REGISTERS.map((index) => {
       const value = unverifiedClaims.pcrs.get(index) ?? new Uint8Array(0);
       if (value.every((byte) => byte === 0)) {
@@ -45,15 +48,33 @@ export function firstUsePolicy(bundle: Uint8Array, nowMs: number): PolicyFile {
       measurements: [{ name: NAME, ...Object.fromEntries(registers) }],
       debug: false,
     };
-    return composePolicy(platform, entry, parseModelSet(models), nowMs);
+    const policy = composePolicy(platform, entry, parseModelSet(models), nowMs);
+    // A platform we do not know, no models: what makes no policy is the bundle's fault, not ours.
+    encodePolicy(policy);
+    return policy;
   } catch (error) {
     if (!(error instanceof AttestationError)) throw error;
     throw new CommandError(
-      `the node's bundle cannot be read: ${error.message}`,
+      `the node's bundle makes no policy: ${error.message}`,
       null,
       EXIT.rejected,
     );
   }
+}
+
+/**
+ * First use may decide which code and which simulation to trust, not what the word "aws-nitro" means:
+ * every later verdict would name hardware that was never there.
+ *
+ * @throws CommandError
+ */
+function requireVendorsRoot(platform: string, root: Uint8Array): void {
+  if (platform !== "aws-nitro" || equalBytes(root, AWS_NITRO_ROOT.der)) return;
+  throw new CommandError(
+    "the node says that it is AWS Nitro, but its root certificate is not AWS's",
+    "do not use this node; nothing is written",
+    EXIT.rejected,
+  );
 }
 
 function pemOf(der: Uint8Array): string {

@@ -1,5 +1,5 @@
 import type { HostEvent } from "./node-process.ts";
-import { type Paint, printable } from "./terminal.ts";
+import { jsonLine, type Paint, printable } from "./terminal.ts";
 
 /** Members of an event that its line shows elsewhere, or not at all. */
 const SHOWN_APART: ReadonlySet<string> = new Set(["event", "at", "code", "what"]);
@@ -12,7 +12,7 @@ export function renderEvent(event: HostEvent, paint: Paint): string {
   const time = at === null ? "" : `${paint.dim(at.toTimeString().slice(0, 8))}  `;
   const fields = Object.entries(event)
     .filter(([name]) => !SHOWN_APART.has(name))
-    .map(([name, value]) => `${name} ${showField(value)}`);
+    .map(([name, value]) => `${printable(name)} ${showField(value)}`);
   // The host passes on what its enclave logs as "enclave", with the enclave's own word beside it.
   const own = typeof event["what"] === "string" ? ` ${event["what"]}` : "";
   const word = printable(`${event.event}${own}`);
@@ -23,5 +23,5 @@ export function renderEvent(event: HostEvent, paint: Paint): string {
 }
 
 function showField(value: unknown): string {
-  return typeof value === "string" ? printable(value) : JSON.stringify(value);
+  return typeof value === "string" ? printable(value) : jsonLine(value);
 }

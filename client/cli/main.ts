@@ -13,7 +13,14 @@ import {
   verdictObject,
 } from "./rendering.ts";
 import { nearest } from "./suggestion.ts";
-import { createTerminal, type Terminal, wantsColour } from "./terminal.ts";
+import {
+  createTerminal,
+  jsonLine,
+  printable,
+  printableLines,
+  type Terminal,
+  wantsColour,
+} from "./terminal.ts";
 
 /** Runs one command line and returns its exit code. Never rejects. */
 export async function main(words: readonly string[]): Promise<number> {
@@ -91,13 +98,14 @@ function reportError(
   if (failure === null) {
     // A fault of ours: its place helps whoever mends it.
     const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    terminal.note(`countersign: this is a bug of Countersign's own: ${what}`);
+    terminal.note(`countersign: this is a bug of Countersign's own: ${printableLines(what)}`);
     return EXIT.unchecked;
   }
   const { message, fix, exitCode } = failure;
-  if (json) terminal.print(JSON.stringify({ error: message, fix, exitCode }));
-  terminal.note(`countersign: ${message}`);
-  if (fix !== null) terminal.note(`  fix: ${fix}`);
+  if (json) terminal.print(jsonLine({ error: message, fix, exitCode }));
+  // Both may quote a model's metadata, a file, or a node.
+  terminal.note(`countersign: ${printable(message)}`);
+  if (fix !== null) terminal.note(`  fix: ${printable(fix)}`);
   if (failure instanceof UsageError && command !== null) {
     terminal.note(usageLine(command, terminal.paint));
   }
@@ -108,7 +116,7 @@ function reportError(
 function reportRejection(error: VerdictError, terminal: Terminal, json: boolean): number {
   const { verdict } = error;
   if (json) {
-    terminal.print(JSON.stringify({ verdict: verdictObject(verdict) }));
+    terminal.print(jsonLine({ verdict: verdictObject(verdict) }));
     return exitCodeOf(verdict);
   }
   const { paint } = terminal;

@@ -5,7 +5,7 @@ import {
   requireObject,
   requireText,
 } from "./model-metadata.ts";
-import { type Paint, printable } from "./terminal.ts";
+import { jsonLine, type Paint, printable } from "./terminal.ts";
 import { showShape, type TensorValue } from "./tensor.ts";
 
 /** One output of an inference. */
@@ -106,7 +106,7 @@ function renderTensor(output: OutputTensor, labels: readonly string[] | null): s
     return label === undefined ? showValue(value) : `${showValue(value)} (${printable(label)})`;
   });
   const more = data.length > shown.length ? ", …" : "";
-  const form = data.length === 1 ? "" : `  (${datatype}, ${showShape(shape)})`;
+  const form = data.length === 1 ? "" : `  (${printable(datatype)}, ${showShape(shape)})`;
   return `  ${printable(name)}  ${shown.join(", ")}${more}${form}`;
 }
 
@@ -121,7 +121,7 @@ function showScore(value: number, share: boolean): string {
 }
 
 function showValue(value: TensorValue): string {
-  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "string") return jsonLine(value);
   if (typeof value === "boolean" || Number.isInteger(value)) return String(value);
   return value.toPrecision(6);
 }

@@ -20,6 +20,9 @@ export interface Terminal {
   write(bytes: Uint8Array): void;
 }
 
+/** Control characters, ends of lines and paragraphs, and what turns the direction of text. */
+const UNPRINTABLE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+
 type Format = Parameters<typeof styleText>[0];
 
 /** A terminal over two streams; `colour` decides for both. */
@@ -49,7 +52,22 @@ export function wantsColour(
 
 /** `text` without the control characters with which a node could rewrite what we printed. */
 export function printable(text: string): string {
-  return text.replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, "\u{fffd}");
+  return text.replaceAll(UNPRINTABLE, "\u{fffd}");
+}
+
+/** {@link printable}, but for the ends of lines. */
+export function printableLines(text: string): string {
+  return text.split("\n").map(printable).join("\n");
+}
+
+/**
+ * `value` as JSON in one line, with escapes for all that {@link printable} takes away: `--json` is
+ * read on terminals too, and JSON itself escapes only what is below U+0020.
+ */
+export function jsonLine(value: unknown): string {
+  return JSON.stringify(value).replaceAll(UNPRINTABLE, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
 }
 
 function createPaint(colour: boolean): Paint {

@@ -10,6 +10,7 @@ import { EnclaveError } from "../errors.ts";
 import type { ServedModel } from "../models/served.ts";
 import { decodeBinaryData } from "./binary-data.ts";
 import type { InferBody } from "./body.ts";
+import { requireBoundedJson } from "./json-bounds.ts";
 import { decodeJsonData, parseJson, requireJsonOutput } from "./json-data.ts";
 
 /** An output that the request wants, by its index in the model. */
@@ -139,6 +140,7 @@ function parseOutputs(
 }
 
 function parseBody(json: Uint8Array, wide: boolean): unknown {
+  requireBoundedJson(json);
   try {
     return parseJson(decodeUtf8(json), wide);
   } catch {

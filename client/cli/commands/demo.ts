@@ -3,7 +3,7 @@ import { ATTACKS, type Attack, type AttackResult } from "../demo/attacks.ts";
 import { openLab } from "../demo/lab.ts";
 import { EXIT } from "../exit.ts";
 import { abridge } from "../rendering.ts";
-import type { Terminal } from "../terminal.ts";
+import { jsonLine, printable, type Terminal } from "../terminal.ts";
 
 export const demoTamperCommand: Command = {
   name: "demo tamper",
@@ -23,7 +23,7 @@ async function run({ terminal, json, quiet }: Call): Promise<number> {
     terminal.print("Starting nodes in simulated TEEs, and a relay that lies …\n");
   }
   const lab = await openLab((line) => {
-    terminal.note(line);
+    terminal.note(printable(line));
   });
   let caught = 0;
   try {
@@ -48,7 +48,7 @@ function report(terminal: Terminal, attack: Attack, result: AttackResult, json: 
   const { name, did } = attack;
   const { caught, by, found } = result;
   if (json) {
-    terminal.print(JSON.stringify({ attack: name, did, caught, by, found }));
+    terminal.print(jsonLine({ attack: name, did, caught, by, found }));
     return;
   }
   const { paint } = terminal;

@@ -4,15 +4,15 @@ import type { Connection } from "@countersign/client";
 import { POLICY_OPTION } from "../arguments.ts";
 import type { Call, Command } from "../command.ts";
 import { connectNode } from "../connecting.ts";
-import { CommandError, EXIT } from "../exit.ts";
-import { writeUserFile } from "../files.ts";
+import { CommandError, EXIT, UsageError } from "../exit.ts";
+import { writeProof } from "../files.ts";
 import { inferRequestBody, readInput, type UserInput } from "../input.ts";
 import { type ModelMetadata, parseModelMetadata } from "../model-metadata.ts";
 import { DEFAULT_NODE, userPath } from "../paths.ts";
 import { loadPolicy } from "../policies.ts";
 import { parsePrediction, type Prediction, renderPrediction } from "../prediction.ts";
 import { renderChain, renderResult, simulationNotice, verdictObject } from "../rendering.ts";
-import { printable, type Terminal } from "../terminal.ts";
+import { jsonLine, printable, type Terminal } from "../terminal.ts";
 
 /** A verified answer to one inference. */
 export interface Inference {
@@ -59,22 +59,19 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
   const model = args.operands[0] ?? "";
   const source = args.text("input");
   if (source === null) {
-    throw new CommandError(
-      "--input is missing",
-      "name a PNG or JSON file, or - for standard input",
-    );
+    throw new UsageError("--input is missing", "name a PNG or JSON file, or - for standard input");
   }
   const policy = await loadPolicy(args.text("policy"));
   const input = await readInput(source);
   const node = await connectNode(args.text("node") ?? DEFAULT_NODE, policy);
   const inference = await inferOnce(node, model, args.text("version"), input);
   const out = args.text("proof");
-  if (out !== null) await writeUserFile(userPath(out), inference.proof, "the proof", false);
+  if (out !== null) await writeProof(userPath(out), inference.proof);
   if (json) {
     const { answer, verdict, exchange } = inference;
     const proof = out === null ? {} : { proof: out };
     terminal.print(
-      JSON.stringify({ model, exchange, answer, verdict: verdictObject(verdict), ...proof }),
+      jsonLine({ model, exchange, answer, verdict: verdictObject(verdict), ...proof }),
     );
     return EXIT.ok;
   }

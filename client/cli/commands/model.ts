@@ -6,7 +6,7 @@ import type { Call, Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { hashModel, hashRepository, type HashedModel } from "../models.ts";
 import { BUNDLED_MODELS, userPath } from "../paths.ts";
-import type { Terminal } from "../terminal.ts";
+import { jsonLine, type Terminal } from "../terminal.ts";
 
 export const modelDigestCommand: Command = {
   name: "model digest",
@@ -38,7 +38,7 @@ async function digest({ args, terminal, json, quiet }: Call): Promise<number> {
   const directory = userPath(args.operands[0] ?? "");
   const model = await hashModel(directory, basename(dirname(directory)), basename(directory));
   if (json) {
-    terminal.print(JSON.stringify(modelObject(model)));
+    terminal.print(jsonLine(modelObject(model)));
     return EXIT.ok;
   }
   terminal.print(encodeHex(model.digest));
@@ -58,7 +58,7 @@ async function list({ args, terminal, json }: Call): Promise<number> {
 
 function printModel(terminal: Terminal, model: HashedModel, json: boolean): void {
   if (json) {
-    terminal.print(JSON.stringify(modelObject(model)));
+    terminal.print(jsonLine(modelObject(model)));
     return;
   }
   terminal.print(`${encodeHex(model.digest)}  ${model.id}  version ${model.version}`);

@@ -4,7 +4,7 @@ import { EXIT, UsageError } from "../exit.ts";
 import { renderEvent } from "../host-log.ts";
 import { type HostEvent, startNode, stopOnSignals } from "../node-process.ts";
 import { BUNDLED_MODELS, DEFAULT_LISTEN, DEFAULT_STATE, userPath } from "../paths.ts";
-import type { Terminal } from "../terminal.ts";
+import { jsonLine, printable, type Terminal } from "../terminal.ts";
 
 /** Options that a node has, here and under `quickstart`; the host reads their values. */
 export const NODE_OPTIONS: readonly OptionSpec[] = [
@@ -54,7 +54,7 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
   const node = await startNode([...words, "--log", level], {
     event: (event) => show?.(event),
     error: (line) => {
-      terminal.note(line);
+      terminal.note(printable(line));
     },
   });
   return await untilEnd(node, terminal);
@@ -97,6 +97,6 @@ export async function untilEnd(
 
 function printer(terminal: Terminal, json: boolean): (event: HostEvent) => void {
   return (event) => {
-    terminal.print(json ? JSON.stringify(event) : renderEvent(event, terminal.paint));
+    terminal.print(json ? jsonLine(event) : renderEvent(event, terminal.paint));
   };
 }

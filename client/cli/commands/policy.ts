@@ -22,7 +22,7 @@ import { firstUsePolicy } from "../first-use.ts";
 import { BUNDLED_MODELS, DEFAULT_NODE, DEFAULT_POLICY, DEFAULT_STATE, userPath } from "../paths.ts";
 import { encodePolicy, parsePolicyFile } from "../policies.ts";
 import { developmentPolicy } from "../simulation.ts";
-import { printable } from "../terminal.ts";
+import { jsonLine, printable } from "../terminal.ts";
 
 export const policyInitCommand: Command = {
   name: "policy init",
@@ -101,7 +101,7 @@ async function init({ args, terminal, json, quiet }: Call): Promise<number> {
   }
   await mkdir(dirname(path), { recursive: true });
   await write(path, text, args.flag("force"));
-  if (json) terminal.print(JSON.stringify({ policy: path, trustOnFirstUse: onFirstUse }));
+  if (json) terminal.print(jsonLine({ policy: path, trustOnFirstUse: onFirstUse }));
   else if (!quiet) terminal.print(`wrote ${path}`);
   if (onFirstUse && !quiet) {
     terminal.note(
@@ -125,7 +125,7 @@ async function show({ args, terminal, json }: Call): Promise<number> {
   const bytes = await readUserFile(path, "the policy");
   const policy = parsePolicyFile(bytes, path);
   if (json) {
-    terminal.print(JSON.stringify(JSON.parse(new TextDecoder().decode(bytes))));
+    terminal.print(jsonLine(JSON.parse(new TextDecoder().decode(bytes))));
     return EXIT.ok;
   }
   for (const line of describe(policy)) terminal.print(line);
@@ -145,7 +145,7 @@ async function check({ args, terminal, json, quiet }: Call): Promise<number> {
     else if (error instanceof TypeError) problem = "no UTF-8 text";
     else throw error;
   }
-  if (json) terminal.print(JSON.stringify({ policy: path, usable: problem === null, problem }));
+  if (json) terminal.print(jsonLine({ policy: path, usable: problem === null, problem }));
   else if (problem !== null) terminal.print(`${path}: not usable: ${printable(problem)}`);
   else if (!quiet) terminal.print(`${path}: readable and in force`);
   return problem === null ? EXIT.ok : EXIT.rejected;

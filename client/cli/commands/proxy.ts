@@ -14,7 +14,7 @@ import { createProxyApp, type ProxyEntry } from "../proxy/app.ts";
 import { bracketed, isLoopback, type ListenAddress, parseListen } from "../proxy/guard.ts";
 import { createProofStore } from "../proxy/proofs.ts";
 import { simulationNotice } from "../rendering.ts";
-import { printable, type Terminal } from "../terminal.ts";
+import { jsonLine, printable, type Terminal } from "../terminal.ts";
 
 const MIB = 1024 * 1024;
 const MAX_HELD_BYTES = 64 * MIB;
@@ -67,7 +67,7 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
     proofs: createProofStore(directory === null ? null : userPath(directory), MAX_PROOF_BYTES),
     maxHeldBytes: MAX_HELD_BYTES,
     log: (entry) => {
-      if (!quiet) terminal.print(json ? JSON.stringify(entry) : renderEntry(entry, terminal));
+      if (!quiet) terminal.print(json ? jsonLine(entry) : renderEntry(entry, terminal));
     },
   });
   const answer = getRequestListener((request) => app.fetch(request));
@@ -122,7 +122,7 @@ function announce(
   json: boolean,
 ): void {
   if (json) {
-    terminal.print(JSON.stringify({ event: "listening", url, node, platform }));
+    terminal.print(jsonLine({ event: "listening", url, node, platform }));
     return;
   }
   terminal.print(`The node ${node} is verified. Serving its API at ${terminal.paint.bold(url)}`);

@@ -14,7 +14,7 @@ import { readUserFile } from "../files.ts";
 import { decodeOpening, type OpenedExchange } from "../opening.ts";
 import { userPath } from "../paths.ts";
 import { loadPolicy } from "../policies.ts";
-import { printable, type Terminal } from "../terminal.ts";
+import { printable, printableLines, type Terminal } from "../terminal.ts";
 
 export const verifyCommand: Command = {
   name: "verify",
@@ -143,8 +143,4 @@ function textOf(bytes: Uint8Array): {
   } catch {
     return { encoding: "base64", value: Buffer.from(bytes).toString("base64") };
   }
-}
-
-function printableLines(text: string): string {
-  return text.split("\n").map(printable).join("\n");
 }

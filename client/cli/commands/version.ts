@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 
 import type { Call, Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
+import { jsonLine } from "../terminal.ts";
 
 export const versionCommand: Command = {
   name: "version",
@@ -17,7 +18,7 @@ export const versionCommand: Command = {
 async function run({ terminal, json }: Call): Promise<number> {
   const version = packageVersion();
   const node = process.versions.node;
-  terminal.print(json ? JSON.stringify({ version, node }) : `countersign ${version}, Node ${node}`);
+  terminal.print(json ? jsonLine({ version, node }) : `countersign ${version}, Node ${node}`);
   return EXIT.ok;
 }
 

@@ -4,7 +4,7 @@ import { concatBytes, type Verdict } from "@countersign/attestation";
 import { Hono } from "hono";
 
 import type { VerifiedFetch, VerifiedResponse } from "@countersign/client";
-import { printable } from "../terminal.ts";
+import { printable, printableLines } from "../terminal.ts";
 import { isOwnHost, type ListenAddress } from "./guard.ts";
 import { problem, problemOf, problemResponse } from "./problem.ts";
 import type { ProofStore } from "./proofs.ts";
@@ -14,7 +14,7 @@ export interface ProxyParts {
   readonly fetch: VerifiedFetch;
   readonly listen: () => ListenAddress;
   readonly proofs: ProofStore;
-  /** The largest answer that is held back until it is verified. */
+  /** The largest request, and the largest answer that is held back until it is verified. */
   readonly maxHeldBytes: number;
   /** What became of each exchange. */
   readonly log: (entry: ProxyEntry) => void;
@@ -34,11 +34,19 @@ const VERDICT_FIELD = "countersign-verdict";
 const PROOF_FIELD = "countersign-proof";
 const EVENT_STREAM = "text/event-stream";
 const FORBIDDEN = 403;
+/** Methods that Fetch forbids: none of them means anything to the API behind. */
+const FORBIDDEN_METHODS: ReadonlySet<string> = new Set(["CONNECT", "TRACE", "TRACK"]);
+/** Where the paths of requests start: only path and query go inside the encryption. */
+const INNER_ORIGIN = "http://countersign";
 /** RFC 9112 §6, RFC 9110 §7.6.1: how a message is framed between us and our caller is ours to say. */
 const FRAMING_FIELDS: ReadonlySet<string> = new Set([
   "connection",
   "content-length",
   "keep-alive",
+  "proxy-authenticate",
+  "proxy-connection",
+  "te",
+  "trailer",
   "transfer-encoding",
   "upgrade",
 ]);
@@ -78,29 +86,48 @@ export function createProxyApp(parts: ProxyParts): Hono {
 
 /** A request that another site's page made a browser send, or null where it is none. */
 function refuseForeign(headers: Headers, listen: ListenAddress): Response | null {
-  const detail = isOwnHost(headers.get("host") ?? undefined, listen)
-    ? headers.get("sec-fetch-site") === "cross-site"
-      ? "A page of another site may not use this proxy."
-      : null
-    : "The Host header is not this proxy's: use its own address.";
+  const detail = foreignness(headers, listen);
   if (detail === null) return null;
   return problemResponse(
     problem("foreign", "This request is not for this proxy", FORBIDDEN, detail),
   );
 }
 
+function foreignness(headers: Headers, listen: ListenAddress): string | null {
+  const host = headers.get("host") ?? undefined;
+  if (!isOwnHost(host, listen)) return "The Host header is not this proxy's: use its own address.";
+  // Browsers leave Sec-Fetch-Site out where the proxy is reached by plain HTTP from another machine.
+  const origin = headers.get("origin");
+  const foreign = origin !== null && origin.toLowerCase() !== `http://${host?.toLowerCase() ?? ""}`;
+  if (foreign || headers.get("sec-fetch-site") === "cross-site") {
+    return "A page of another site may not use this proxy.";
+  }
+  return null;
+}
+
 async function forward(request: Request, parts: ProxyParts): Promise<Response> {
-  const url = new URL(request.url);
-  const path = `${url.pathname}${url.search}`;
-  const about = { method: request.method, path: url.pathname };
+  const { method, headers, signal } = request;
+  const { pathname, search } = new URL(request.url);
+  const about = { method, path: pathname };
+  if (FORBIDDEN_METHODS.has(method.toUpperCase())) {
+    return refusedHere(
+      "method",
+      405,
+      "This method cannot be sent inside the encryption.",
+      parts,
+      about,
+    );
+  }
   try {
-    const body = request.body === null ? null : await request.arrayBuffer();
-    const response = await parts.fetch(path, {
-      method: request.method,
-      headers: request.headers,
-      body,
-      signal: request.signal,
-    });
+    const content = await readAtMost(request.body, parts.maxHeldBytes);
+    if (content === null) {
+      const detail = `The request is larger than ${parts.maxHeldBytes} bytes.`;
+      return refusedHere("too-large", 413, detail, parts, about);
+    }
+    // As a URL of its own: a path that begins with "//" names no other host.
+    const target = new URL(`${INNER_ORIGIN}${pathname}${search}`);
+    const body = request.body === null ? null : content.slice();
+    const response = await parts.fetch(target, { method, headers, body, signal });
     const type = response.headers.get("content-type") ?? "";
     if (type.startsWith(EVENT_STREAM)) return streamed(response, parts, about);
     return await held(response, parts, about);
@@ -169,11 +196,25 @@ function streamed(response: VerifiedResponse, parts: ProxyParts, about: About): 
   return new Response(events, { status, headers });
 }
 
+/** What the proxy does not even send. */
+function refusedHere(
+  type: string,
+  status: number,
+  detail: string,
+  parts: ProxyParts,
+  about: About,
+): Response {
+  parts.log({ ...about, status, outcome: "refused", exchange: null, detail });
+  return problemResponse(problem(type, "The proxy does not send this request", status, detail));
+}
+
 function refused(error: unknown, parts: ProxyParts, about: About): Response {
   const { body, headers } = problemOf(error);
   const { status, detail } = body;
   parts.log({ ...about, status, outcome: "refused", exchange: null, detail });
-  if (body.status === 500) process.stderr.write(`countersign: ${messageOf(error)}\n`);
+  if (body.status === 500) {
+    process.stderr.write(`countersign: ${printableLines(messageOf(error))}\n`);
+  }
   return problemResponse(body, headers);
 }
 

@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
-import { readUserFile, writeUserFile } from "../files.ts";
+import { readUserFile, writeProof } from "../files.ts";
 
 /** Proofs of the last exchanges, and of all of them where there is a directory. */
 export interface ProofStore {
@@ -11,6 +11,7 @@ export interface ProofStore {
 
 /** An exchange's id: 16 bytes in hexadecimal. */
 const ID = /^[0-9a-f]{32}$/u;
+const PRIVATE_DIRECTORY = 0o700;
 
 /** Keeps proofs in memory, the newest of them up to `maxBytes`, and in `directory` if there is one. */
 export function createProofStore(directory: string | null, maxBytes: number): ProofStore {
@@ -19,16 +20,16 @@ export function createProofStore(directory: string | null, maxBytes: number): Pr
   return {
     async put(id, proof) {
       if (!ID.test(id)) throw new TypeError(`"${id}" is no id of an exchange`);
+      size += proof.length - (kept.get(id)?.length ?? 0);
       kept.set(id, proof);
-      size += proof.length;
       for (const [oldest, bytes] of kept) {
         if (size <= maxBytes) break;
         kept.delete(oldest);
         size -= bytes.length;
       }
       if (directory === null) return;
-      await mkdir(directory, { recursive: true });
-      await writeUserFile(fileOf(directory, id), proof, "the proof", false);
+      await mkdir(directory, { recursive: true, mode: PRIVATE_DIRECTORY });
+      await writeProof(fileOf(directory, id), proof);
     },
     async get(id) {
       if (!ID.test(id)) return null;

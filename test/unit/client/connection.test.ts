@@ -1,9 +1,17 @@
-import { appraiseProof, parseProof, parseReceipt, type Verdict } from "@countersign/attestation";
+import {
+  appraiseProof,
+  parsePolicy,
+  parseProof,
+  parseReceipt,
+  type Verdict,
+} from "@countersign/attestation";
 import {
   ClientError,
   connect,
   type Connection,
   type ConnectOptions,
+  type Fetch,
+  fetchBundle,
   VerdictError,
 } from "@countersign/client";
 import { BUNDLE_PATH, CHALLENGE_PATH, GATEWAY_PATH } from "@countersign/protocol";
@@ -442,7 +450,7 @@ describe("rotation", () => {
     const { fetch } = await open();
     await node.rotate();
     const answers = await Promise.all(
-      Array.from({ length: 8 }, async () => (await fetch("/v2")).json()),
+      Array.from({ length: 8 }, async (): Promise<unknown> => (await fetch("/v2")).json()),
     );
     expect(answers).toEqual(Array.from({ length: 8 }, () => ({ hello: "world" })));
     expect(requestsTo(BUNDLE_PATH)).toBe(2);
@@ -464,6 +472,67 @@ describe("rotation", () => {
     expect(requestsTo(GATEWAY_PATH)).toBe(0);
     await node.rotate();
     expect(await (await fetch("/v2")).json()).toEqual({ hello: "world" });
+  });
+
+  it("does not use a document for longer than the policy allows, however old it was", async () => {
+    const text = node.policyText.replace(/"maxAgeSeconds":\d+/u, '"maxAgeSeconds":600');
+    const policy = parsePolicy(text);
+    node.nowMs = NOW_MS + 500 * 1000;
+    const { fetch } = await open({ policy });
+    expect((await fetch("/v2")).ok).toBe(true);
+    node.nowMs = NOW_MS + 700 * 1000;
+    expect((await verdictOf(fetch("/v2"))).failure).toBe("stale");
+    expect(requestsTo(GATEWAY_PATH)).toBe(1);
+  });
+
+  it("does not outlive its policy", async () => {
+    const expires = new Date(NOW_MS + 60_000).toISOString();
+    const text = node.policyText.replace(/"expires":"[^"]+"/u, `"expires":"${expires}"`);
+    const { fetch } = await open({ policy: parsePolicy(text) });
+    expect((await fetch("/v2")).ok).toBe(true);
+    node.nowMs = NOW_MS + 60_000;
+    expect((await verdictOf(fetch("/v2"))).failure).toBe("expired");
+    expect(requestsTo(GATEWAY_PATH)).toBe(1);
+  });
+
+  it("lets a caller go while a host keeps all waiting for its bundle", async () => {
+    let stuck = false;
+    const { fetch } = await open({
+      fetch: async (input, init) => {
+        if (stuck) return await new Promise<never>(() => undefined);
+        return await node.fetch(input, init);
+      },
+    });
+    stuck = true;
+    node.nowMs = NOW_MS + 7300 * 1000;
+    const leaving = new AbortController();
+    const failure = failureOf(fetch("/v2", { signal: leaving.signal }));
+    setTimeout(() => {
+      leaving.abort();
+    }, 20);
+    expect((await failure).code).toBe("client/aborted");
+  });
+});
+
+describe("a bundle that drips", () => {
+  it("is waited for no longer than its time", async () => {
+    const drip: Fetch = async (_input, init) => {
+      const body = new ReadableStream<Uint8Array>({
+        start(controller) {
+          init?.signal?.addEventListener("abort", () => {
+            controller.error(init.signal?.reason);
+          });
+        },
+        async pull(controller) {
+          await new Promise((resolve) => setTimeout(resolve, 5));
+          controller.enqueue(new Uint8Array(1));
+        },
+      });
+      return await Promise.resolve(new Response(body));
+    };
+    const error = await failureOf(fetchBundle(drip, new URL(NODE), null, null, 40));
+    expect(error.code).toBe("client/unreachable");
+    expect(error.message).toContain("timeout");
   });
 });
 

@@ -3,7 +3,12 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { appraiseBundle, parsePolicy } from "@countersign/attestation";
+import {
+  appraiseBundle,
+  encodeBundle,
+  encodeModelSet,
+  parsePolicy,
+} from "@countersign/attestation";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { writeDevelopmentPolicy } from "../../../client/cli/commands/quickstart.ts";
@@ -122,6 +127,19 @@ describe("firstUsePolicy", () => {
     const pcrs = new Map([0, 1, 2].map((index) => [index, zero]));
     const epoch = await makeEpoch(attester, { pcrs });
     expect(() => firstUsePolicy(epoch.bundle, NOW_MS)).toThrow("debug mode");
+  });
+
+  it("does not let a node call a root of its own AWS Nitro's", async () => {
+    const epoch = await makeEpoch(attester, { platform: "aws-nitro" });
+    expect(() => firstUsePolicy(epoch.bundle, NOW_MS)).toThrow("not AWS's");
+  });
+
+  it("says that it is the bundle where no policy can be made of it", async () => {
+    const { parts } = await makeEpoch(attester);
+    const unknown = encodeBundle({ ...parts, platform: "imaginary" });
+    expect(() => firstUsePolicy(unknown, NOW_MS)).toThrow(CommandError);
+    const none = encodeBundle({ ...parts, models: encodeModelSet([]) });
+    expect(() => firstUsePolicy(none, NOW_MS)).toThrow(CommandError);
   });
 
   it("refuses what is no bundle", () => {

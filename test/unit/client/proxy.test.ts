@@ -1,4 +1,7 @@
+import { mkdtemp, rm, stat } from "node:fs/promises";
 import { createServer, request as httpRequest, type Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 import { getRequestListener } from "@hono/node-server";
 import { appraiseProof } from "@countersign/attestation";
@@ -75,6 +78,25 @@ describe("the proof store", () => {
     expect(await store.get(id(2))).toEqual(new Uint8Array(4).fill(2));
   });
 
+  it("counts a proof that comes twice once", async () => {
+    const store = createProofStore(null, 10);
+    for (let i = 0; i < 3; i++) await store.put(id(7), new Uint8Array(4));
+    await store.put(id(8), new Uint8Array(4));
+    expect(await store.get(id(7))).not.toBeNull();
+  });
+
+  it("writes files that are its owner's alone", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "countersign-test-"));
+    try {
+      const store = createProofStore(directory, 1);
+      await store.put(id(1), new Uint8Array(4));
+      expect((await stat(join(directory, `${id(1)}.proof`))).mode & 0o077).toBe(0);
+      expect(await store.get(id(1))).toEqual(new Uint8Array(4));
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+
   it("knows no other names than ids", async () => {
     const store = createProofStore("/", 10);
     expect(await store.get("../etc/passwd")).toBeNull();
@@ -124,6 +146,18 @@ describe("the proxy", () => {
     server.closeAllConnections();
     server.close();
   });
+
+  async function rawStatus(method: string, path: string): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const options = { method, path, host: "127.0.0.1", port: portOf(server) };
+    httpRequest(options, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    })
+      .on("error", reject)
+      .end();
+    return await promise;
+  }
 
   it("passes requests on, and answers with verdict and proof", async () => {
     const response = await fetch(`${url}/v2/models/digits/infer?x=1`, {
@@ -230,6 +264,31 @@ describe("the proxy", () => {
     await expect(response.text()).rejects.toThrow("terminated");
     const id = response.headers.get("countersign-proof") ?? "";
     expect((await fetch(`${url}/proofs/${id}`)).status).toBe(404);
+  });
+
+  it("sends the path that it was asked for, and no other", async () => {
+    const status = await rawStatus("GET", "//other.example/v2");
+    expect([status, seen?.path]).toEqual([200, "//other.example/v2"]);
+  });
+
+  it("refuses methods that it cannot send, and requests that are too large", async () => {
+    expect(await rawStatus("TRACE", "/v2")).toBe(405);
+    const large = await fetch(`${url}/v2`, { method: "POST", body: new Uint8Array(1001) });
+    expect([large.status, large.headers.get("content-type")]).toEqual([
+      413,
+      "application/problem+json",
+    ]);
+    expect(node.calls.filter(({ path }) => path === GATEWAY_PATH).length).toBe(0);
+  });
+
+  it("does not serve the page of another origin", async () => {
+    const headers = { origin: "http://pages.example" };
+    expect((await fetch(`${url}/v2`, { method: "POST", body: "{}", headers })).status).toBe(403);
+    expect(seen).toBeNull();
+    const own = { origin: url };
+    expect((await fetch(`${url}/v2`, { method: "POST", body: "{}", headers: own })).status).toBe(
+      200,
+    );
   });
 
   it("is for its own address only", async () => {

@@ -7,6 +7,7 @@ import { parsePrediction, renderPrediction } from "../../../client/cli/predictio
 import { exitCodeOf, renderChain, renderResult } from "../../../client/cli/rendering.ts";
 import {
   createTerminal,
+  jsonLine,
   type Paint,
   printable,
   wantsColour,
@@ -138,6 +139,24 @@ describe("the terminal", () => {
     const { stdout, stderr } = process;
     expect(createTerminal(stdout, stderr, true).paint.good("x")).toContain("\u001b[");
     expect(createTerminal(stdout, stderr, false).paint.good("x")).toBe("x");
+  });
+});
+
+describe("what a model says", () => {
+  const hostile = "\u001b[2J\u009b31m\u202edone";
+
+  it("does not reach the terminal as it is", () => {
+    const output = { name: hostile, datatype: hostile, shape: [2], data: [hostile, "b"] };
+    const prediction = parsePrediction({ model_name: "m", outputs: [output] });
+    const metadata = parseModelMetadata({ name: "m", inputs: [], outputs: [] });
+    const [line = ""] = renderPrediction(prediction, metadata, PAINT);
+    expect(printable(line)).toBe(line);
+  });
+
+  it("survives in JSON, escaped", () => {
+    const line = jsonLine({ answer: hostile });
+    expect(printable(line)).toBe(line);
+    expect(JSON.parse(line)).toEqual({ answer: hostile });
   });
 });
 

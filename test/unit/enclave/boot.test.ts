@@ -1,6 +1,9 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
+import { connect, type Socket } from "node:net";
+import type { Worker } from "node:worker_threads";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encodeProvisioning, type Provisioning } from "@countersign/protocol";
@@ -128,13 +131,38 @@ describe("boot", () => {
     }
   });
 
-  it("closes on an epoch that would outlive its certificate, and without a host", async () => {
-    const limits = { ...PROVISIONING.limits, epochSeconds: 10_800 };
-    host = await startHost(encodeProvisioning({ ...PROVISIONING, limits }));
-    await expect(start()).rejects.toThrow("epoch/lifetime");
+  it("closes without a host", async () => {
+    host = await startHost(encodeProvisioning(PROVISIONING));
     host.server.closeAllConnections();
     host.server.close();
     await expect(start()).rejects.toThrow("provision/unreachable");
+  });
+});
+
+describe("an enclave that closes", () => {
+  it("ends connections, whatever goes on there", { timeout: 10_000 }, async () => {
+    host = await startHost(encodeProvisioning(PROVISIONING));
+    running = await start();
+    const begun = "POST /gateway HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab";
+    const open = await Promise.all(["", "POST /gat", begun].map((bytes) => dial(bytes)));
+    const ended = Promise.all(open.map(closed));
+    await running.close();
+    await ended;
+    expect(phases.at(-1)).toBe("closed");
+  });
+
+  it("does so by itself when its engine ends", { timeout: 10_000 }, async () => {
+    host = await startHost(encodeProvisioning(PROVISIONING));
+    // Its worker is the one that is made next.
+    const made = once(process, "worker");
+    running = await start();
+    const [worker]: readonly Worker[] = await made;
+    const socket = await dial("");
+    const ended = closed(socket);
+    await worker?.terminate();
+    expect((await running.failure).code).toBe("engine/failed");
+    await ended;
+    expect(phases.at(-1)).toBe("closed");
   });
 });
 
@@ -210,6 +238,24 @@ function flipped(bytes: Uint8Array): Uint8Array {
   const changed = bytes.slice();
   changed[9] = (changed[9] ?? 0) ^ 1;
   return changed;
+}
+
+async function dial(bytes: string): Promise<Socket> {
+  const socket = connect(join(folder, "enclave"));
+  await once(socket, "connect");
+  socket.on("error", () => undefined);
+  socket.resume();
+  socket.write(bytes);
+  return socket;
+}
+
+/** Unlike `once`, also where it is reset. */
+function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once("close", () => {
+      resolve();
+    });
+  });
 }
 
 async function get(path: string): Promise<Uint8Array> {

@@ -1,0 +1,56 @@
+import { parseArgs } from "node:util";
+
+export const SECTIONS = ["speed", "evidence", "receipt", "memory", "bundle"] as const;
+export type Section = (typeof SECTIONS)[number];
+
+/** How long to measure. */
+export interface Settings {
+  readonly sections: readonly Section[];
+  /** Windows of each kind, in turn with the other kind's. */
+  readonly rounds: number;
+  readonly windowMs: number;
+  readonly warmUpMs: number;
+  /** In-process comparisons: calls in one round. */
+  readonly calls: number;
+  /** Requests over which memory must not grow, and how many come before. */
+  readonly requests: number;
+  readonly warmUpRequests: number;
+}
+
+export const USAGE = `usage: npm run bench -- [options]
+
+  --only NAME       ${SECTIONS.join(", ")}; may be given more than once
+  --requests N      requests over which memory is watched   (default 20000; the bound is for 100000)
+  --quick           short windows: a look, not a measurement
+  --help            this text
+`;
+
+/** Null: the caller wants to read {@link USAGE}. @throws TypeError for arguments that are none. */
+export function parseSettings(argv: readonly string[]): Settings | null {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      only: { type: "string", multiple: true },
+      requests: { type: "string" },
+      quick: { type: "boolean" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help === true) return null;
+  const only = values.only?.map(section) ?? SECTIONS;
+  const quick = values.quick === true;
+  const requests = Number(values.requests ?? (quick ? 2_000 : 20_000));
+  if (!Number.isInteger(requests) || requests < 1) {
+    throw new TypeError(`--requests ${values.requests ?? ""}: want a positive number`);
+  }
+  const sections = SECTIONS.filter((name) => only.includes(name));
+  return quick
+    ? { sections, rounds: 3, windowMs: 500, warmUpMs: 1000, calls: 20, requests, warmUpRequests: 2_000 }
+    : { sections, rounds: 7, windowMs: 2000, warmUpMs: 4000, calls: 100, requests, warmUpRequests: 20_000 };
+}
+
+function section(name: string): Section {
+  const found = SECTIONS.find((known) => known === name);
+  if (found === undefined) throw new TypeError(`--only ${name}: want ${SECTIONS.join(", ")}`);
+  return found;
+}
