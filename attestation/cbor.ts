@@ -6,7 +6,7 @@
  * the outermost map may have indefinite length, because that is what AWS emits. Floats, simple values other than
  * false, true and null, and undefined are refused by both. Limits hold before anything is allocated.
  */
-import { compareBytes, decodeUtf8, encodeUtf8, joinBytes } from "./bytes.ts";
+import { compareBytes, decodeUtf8, encodeUtf8 } from "./bytes.ts";
 import { AttestationError } from "./errors.ts";
 
 /** A map key: an integer or a text string. */
@@ -224,6 +224,10 @@ function simple(initial: number): boolean | null {
   }
 }
 
+/** Bytes to begin with: for a whole structure, and for one key. */
+const STRUCTURE_BYTES = 512;
+const KEY_BYTES = 16;
+
 /**
  * The deterministic encoding (RFC 8949 §4.2.1).
  *
@@ -231,33 +235,35 @@ function simple(initial: number): boolean | null {
  * lone surrogates, a map that holds a key as number and as bigint.
  */
 export function encodeCbor(value: CborValue): Uint8Array {
-  const parts: Uint8Array[] = [];
-  write(value, parts);
-  return joinBytes(parts);
+  const writer = new Writer(STRUCTURE_BYTES);
+  write(value, writer);
+  return writer.written();
 }
 
-function write(value: CborValue, parts: Uint8Array[]): void {
+function write(value: CborValue, writer: Writer): void {
   if (typeof value === "number" || typeof value === "bigint") {
-    parts.push(integer(value));
+    writeInteger(value, writer);
   } else if (typeof value === "string") {
     if (!value.isWellFormed()) throw new TypeError("text has lone surrogates");
     const text = encodeUtf8(value);
-    parts.push(head(3, text.length), text);
+    writer.head(3, text.length);
+    writer.bytes(text);
   } else if (typeof value === "boolean") {
-    parts.push(Uint8Array.of(value ? 0xf5 : 0xf4));
+    writer.byte(value ? 0xf5 : 0xf4);
   } else if (value === null) {
-    parts.push(Uint8Array.of(0xf6));
+    writer.byte(0xf6);
   } else if (value instanceof Uint8Array) {
-    parts.push(head(2, value.length), value);
+    writer.head(2, value.length);
+    writer.bytes(value);
   } else if (value instanceof CborTag) {
     if (!Number.isSafeInteger(value.tag) || value.tag < 0) throw new TypeError("tag is no uint");
-    parts.push(head(6, value.tag));
-    write(value.value, parts);
+    writer.head(6, value.tag);
+    write(value.value, writer);
   } else if (value instanceof Map) {
-    writeMap(value, parts);
+    writeMap(value, writer);
   } else if (isArray(value)) {
-    parts.push(head(4, value.length));
-    for (const item of value) write(item, parts);
+    writer.head(4, value.length);
+    for (const item of value) write(item, writer);
   } else {
     throw new TypeError("value has no CBOR encoding here");
   }
@@ -267,40 +273,90 @@ function isArray(value: CborValue): value is readonly CborValue[] {
   return Array.isArray(value);
 }
 
-function writeMap(map: CborMap, parts: Uint8Array[]): void {
+function writeMap(map: CborMap, writer: Writer): void {
   const entries: (readonly [Uint8Array, CborValue])[] = [];
-  for (const [key, item] of map) entries.push([encodeCbor(key), item]);
+  for (const [key, item] of map) {
+    const encoded = new Writer(KEY_BYTES);
+    write(key, encoded);
+    entries.push([encoded.written(), item]);
+  }
   entries.sort((a, b) => compareBytes(a[0], b[0]));
-  parts.push(head(5, entries.length));
+  writer.head(5, entries.length);
   let previous: Uint8Array | null = null;
   for (const [key, item] of entries) {
     if (previous !== null && compareBytes(previous, key) === 0) throw new TypeError("key twice");
     previous = key;
-    parts.push(key);
-    write(item, parts);
+    writer.bytes(key);
+    write(item, writer);
   }
 }
 
-function integer(value: number | bigint): Uint8Array {
+function writeInteger(value: number | bigint, writer: Writer): void {
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
     throw new TypeError(`${value} is not an integer of 53 bits`);
   }
-  return value < 0 ? head(1, typeof value === "bigint" ? -1n - value : -1 - value) : head(0, value);
+  if (value >= 0) writer.head(0, value);
+  else writer.head(1, typeof value === "bigint" ? -1n - value : -1 - value);
 }
 
-function head(major: number, argument: number | bigint): Uint8Array {
-  if (argument > MAX_ARGUMENT) throw new TypeError("integer of more than 64 bits");
-  const type = major << 5;
-  if (argument < 24) return Uint8Array.of(type | Number(argument));
-  if (argument < 0x100) return Uint8Array.of(type | 24, Number(argument));
-  if (argument < 0x1_0000) {
-    return Uint8Array.of(type | 25, Number(argument) >> 8, Number(argument) & 0xff);
+/** One growing array: a small one for every head would cost more than what it holds. */
+class Writer {
+  #buffer: Uint8Array;
+  #length = 0;
+
+  constructor(bytes: number) {
+    this.#buffer = new Uint8Array(bytes);
   }
-  const wide = argument >= 0x1_0000_0000;
-  const bytes = new Uint8Array(wide ? 9 : 5);
-  const view = new DataView(bytes.buffer);
-  bytes[0] = type | (wide ? 27 : 26);
-  if (wide) view.setBigUint64(1, BigInt(argument));
-  else view.setUint32(1, Number(argument));
-  return bytes;
+
+  written(): Uint8Array {
+    return this.#buffer.slice(0, this.#length);
+  }
+
+  byte(byte: number): void {
+    this.#reserve(1);
+    this.#buffer[this.#length++] = byte;
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** RFC 8949 §3: major type and argument, in the shortest form. */
+  head(major: number, argument: number | bigint): void {
+    if (argument > MAX_ARGUMENT) throw new TypeError("integer of more than 64 bits");
+    const type = major << 5;
+    if (argument < 24) {
+      this.byte(type | Number(argument));
+    } else if (argument < 0x100) {
+      this.byte(type | 24);
+      this.byte(Number(argument));
+    } else if (argument < 0x1_0000) {
+      this.byte(type | 25);
+      this.byte(Number(argument) >> 8);
+      this.byte(Number(argument) & 0xff);
+    } else if (argument < TWO_32) {
+      this.byte(type | 26);
+      this.#word(Number(argument));
+    } else {
+      const wide = BigInt(argument);
+      this.byte(type | 27);
+      this.#word(Number(wide >> 32n));
+      this.#word(Number(wide & 0xffff_ffffn));
+    }
+  }
+
+  /** Four bytes, the most significant first. */
+  #word(word: number): void {
+    for (let shift = 24; shift >= 0; shift -= 8) this.byte((word >>> shift) & 0xff);
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#length + bytes;
+    if (needed <= this.#buffer.length) return;
+    const grown = new Uint8Array(2 * needed);
+    grown.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = grown;
+  }
 }

@@ -125,5 +125,6 @@ export {
   parseProof,
   type Proof,
   type ProofAppraisal,
+  MAX_PROOF_LEAVES,
 } from "./proof.ts";
 export { formatTime, parseTimestamp } from "./time.ts";

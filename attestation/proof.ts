@@ -30,13 +30,13 @@ const TAG = "countersign/proof/v1";
 
 /** PROTOCOL.md, "Limits". */
 const MAX_PROOF_BYTES = 1 << 28;
-const MAX_LEAVES = 65_536;
+export const MAX_PROOF_LEAVES = 65_536;
 const MAX_LEAF_BYTES = 1 << 22;
 
 const PROFILE: CborProfile = {
   ...DETERMINISTIC,
   maxBytes: MAX_PROOF_BYTES,
-  maxItems: 2 * MAX_LEAVES + 16,
+  maxItems: 2 * MAX_PROOF_LEAVES + 16,
 };
 const PROOF: Shape = {
   code: "proof/structure",
@@ -103,7 +103,7 @@ function parseOpening(value: CborValue): Opening {
 }
 
 function parseLeaves(fields: Fields, key: number): readonly Uint8Array[] {
-  return fields.array(key, 0, MAX_LEAVES).map((leaf) => {
+  return fields.array(key, 0, MAX_PROOF_LEAVES).map((leaf) => {
     if (!(leaf instanceof Uint8Array) || leaf.length > MAX_LEAF_BYTES) {
       throw fields.refusal(`a leaf is no byte string of at most ${MAX_LEAF_BYTES} bytes`);
     }

@@ -64,7 +64,7 @@ const REMEDIES: Readonly<Record<AttestationErrorCode, Remedy>> = {
   "chain/validity": {
     failure: "expired",
     why: "A certificate is not valid at this time: the document is older than its few hours, or your clock is wrong.",
-    fix: "Fetch a new bundle and compare your clock. To judge an old document at its own time, use archive mode.",
+    fix: "Fetch a new bundle and compare your clock. To judge an old document at its own time, use archive mode (attest --archive).",
   },
   "chain/constraints": UNTRUSTED,
   "chain/extension": UNTRUSTED,

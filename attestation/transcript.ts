@@ -23,6 +23,7 @@ export interface Head {
   readonly bytes: number;
 }
 
+const TWO_32 = 0x1_0000_0000;
 const DIRECTION = { request: 0, response: 1 } as const satisfies Record<Direction, number>;
 
 /**
@@ -104,6 +105,8 @@ async function hmacLater(
 function leafLabel(direction: Direction, index: number): Uint8Array {
   const label = new Uint8Array(9);
   label[0] = DIRECTION[direction];
-  new DataView(label.buffer).setBigUint64(1, BigInt(index));
+  const counter = new DataView(label.buffer, 1);
+  counter.setUint32(0, Math.floor(index / TWO_32));
+  counter.setUint32(4, index % TWO_32);
   return label;
 }

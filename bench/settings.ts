@@ -45,8 +45,24 @@ export function parseSettings(argv: readonly string[]): Settings | null {
   }
   const sections = SECTIONS.filter((name) => only.includes(name));
   return quick
-    ? { sections, rounds: 3, windowMs: 500, warmUpMs: 1000, calls: 20, requests, warmUpRequests: 2_000 }
-    : { sections, rounds: 7, windowMs: 2000, warmUpMs: 4000, calls: 100, requests, warmUpRequests: 20_000 };
+    ? {
+        sections,
+        rounds: 3,
+        windowMs: 500,
+        warmUpMs: 1000,
+        calls: 20,
+        requests,
+        warmUpRequests: 2_000,
+      }
+    : {
+        sections,
+        rounds: 15,
+        windowMs: 1000,
+        warmUpMs: 4000,
+        calls: 100,
+        requests,
+        warmUpRequests: 20_000,
+      };
 }
 
 function section(name: string): Section {

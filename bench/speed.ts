@@ -1,10 +1,12 @@
 /** The secure path beside the plain one: throughput at 16 connections, latency at one. */
 import { equalBytes } from "@countersign/attestation";
+import { availableParallelism } from "node:os";
 import { runFor, type Window } from "./load.ts";
-import { connectTo, startPlainNode, startSecureNode } from "./nodes.ts";
+import { type BenchNode, connectTo, startPlainNode, startSecureNode } from "./nodes.ts";
+import { childOf, cpuOf, cpuOfMachine } from "./processes.ts";
 import { type Parts, plainSend, secureSend, type Send, timedSecureSend } from "./senders.ts";
 import type { Settings } from "./settings.ts";
-import { median, paired } from "./statistics.ts";
+import { median, paired, quantile } from "./statistics.ts";
 import { asRatio, asUs, bounded, type Findings } from "./table.ts";
 import { chain, digits, type Workload } from "./workloads.ts";
 
@@ -29,7 +31,11 @@ async function measureWorkload(
     const secure = secureSend(await connectTo(secureNode), workload);
     const plain = plainSend(plainNode, workload);
     if (!equalBytes(await secure(), await plain())) throw new Error("the answers differ");
-    const throughput = await measureThroughput(secure, plain, settings);
+    const throughput = await measureThroughput(
+      { send: secure, processes: await processesOf(secureNode) },
+      { send: plain, processes: await processesOf(plainNode) },
+      settings,
+    );
     const parts: Parts[] = [];
     const timed = await timedSecureSend(secureNode, workload, parts);
     const latency = await measureLatency(timed, parts, plain, settings);
@@ -58,23 +64,71 @@ async function measureWorkload(
   }
 }
 
+/** One of the two paths, and who works on it: this process, a host, an enclave. */
+interface Path {
+  readonly send: Send;
+  readonly processes: readonly number[];
+}
+
+/** A window at full load, and what it cost. */
+interface LoadedWindow {
+  readonly perSecond: number;
+  /** CPU time of each process per request, µs. */
+  readonly cpuUs: readonly number[];
+  /** Share of the machine that went to processes of other people, 0 to 1. */
+  readonly othersShare: number;
+}
+
+async function processesOf(node: BenchNode): Promise<readonly number[]> {
+  return [process.pid, node.pid, await childOf(node.pid)];
+}
+
 async function measureThroughput(
-  secure: Send,
-  plain: Send,
+  secure: Path,
+  plain: Path,
   { rounds, windowMs, warmUpMs }: Settings,
 ): Promise<{ readonly ratio: number; readonly about: string }> {
-  for (const send of [secure, plain]) await runFor(send, CONNECTIONS, warmUpMs);
-  const rates: Record<"secure" | "plain", number[]> = { secure: [], plain: [] };
+  for (const { send } of [secure, plain]) await runFor(send, CONNECTIONS, warmUpMs);
+  const [secureWindows, plainWindows]: [LoadedWindow[], LoadedWindow[]] = [[], []];
   for (let round = 0; round < rounds; round++) {
-    rates.secure.push((await runFor(secure, CONNECTIONS, windowMs)).perSecond);
-    rates.plain.push((await runFor(plain, CONNECTIONS, windowMs)).perSecond);
+    secureWindows.push(await loadedWindow(secure, windowMs));
+    plainWindows.push(await loadedWindow(plain, windowMs));
   }
-  const ratios = paired(rates.secure, rates.plain, (a, b) => a / b);
-  const [low, high] = [Math.min(...ratios), Math.max(...ratios)];
+  const [secureRates, plainRates] = [secureWindows, plainWindows].map((windows) =>
+    windows.map(({ perSecond }) => perSecond),
+  );
+  const ratios = paired(secureRates ?? [], plainRates ?? [], (a, b) => a / b);
+  const others = median([...secureWindows, ...plainWindows].map(({ othersShare }) => othersShare));
   const about =
-    `Throughput: secure ${median(rates.secure).toFixed(0)}/s, plain ${median(rates.plain).toFixed(0)}/s ` +
-    `(medians of ${rounds} windows each, in turn); ratios ${asRatio(low)} to ${asRatio(high)}.`;
+    `Throughput: secure ${describe(secureWindows)}; plain ${describe(plainWindows)}. Medians of ` +
+    `${rounds} windows each, in turn; the middle half of the ratios lies between ` +
+    `${asRatio(quantile(ratios, 0.25))} and ${asRatio(quantile(ratios, 0.75))}. Meanwhile other ` +
+    `processes took ${Math.round(others * 100)} % of the machine.`;
   return { ratio: median(ratios), about };
+}
+
+async function loadedWindow({ send, processes }: Path, windowMs: number): Promise<LoadedWindow> {
+  const spent = (): Promise<readonly number[]> =>
+    Promise.all([cpuOfMachine(), ...processes.map(cpuOf)]);
+  const startMs = performance.now();
+  const before = await spent();
+  const { perSecond, latenciesUs } = await runFor(send, CONNECTIONS, windowMs);
+  const [machine = 0, ...ours] = (await spent()).map((after, i) => after - (before[i] ?? 0));
+  const seconds = (performance.now() - startMs) / 1000;
+  const others = ours.reduce((rest, one) => rest - one, machine);
+  return {
+    perSecond,
+    cpuUs: ours.map((one) => (one / latenciesUs.length) * 1e6),
+    othersShare: Math.max(0, others / seconds / availableParallelism()),
+  };
+}
+
+function describe(windows: readonly LoadedWindow[]): string {
+  const cpu = ["client", "host", "enclave"].map(
+    (name, i) => `${name} ${asUs(median(windows.map(({ cpuUs }) => cpuUs[i] ?? Number.NaN)))}`,
+  );
+  const rate = median(windows.map(({ perSecond }) => perSecond)).toFixed(0);
+  return `${rate}/s, CPU time a request ${cpu.join(", ")}`;
 }
 
 /**

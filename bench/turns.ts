@@ -13,24 +13,35 @@ export interface Plan {
   readonly calls: number;
 }
 
-/** Calls each function `calls` times, then the next, and all of it `rounds` times after a warm-up. */
-export async function takeTurns<Name extends string>(
-  functions: Readonly<Record<Name, () => unknown>>,
+/**
+ * Calls each function `calls` times, then the next, and all of it `rounds` times after a warm-up.
+ * Returns what gives each one's times.
+ */
+export async function takeTurns<Names extends Readonly<Record<string, () => unknown>>>(
+  functions: Names,
   { rounds, calls }: Plan,
-): Promise<Readonly<Record<Name, Times>>> {
-  const found = new Map<string, { wallUs: number[]; cpuUs: number[] }>();
+): Promise<(name: keyof Names & string) => Times> {
+  const found = new Map(
+    Object.keys(functions).map((name): [string, Recorded] => [name, { wallUs: [], cpuUs: [] }]),
+  );
   for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
-    for (const [name, call] of Object.entries<() => unknown>(functions)) {
+    for (const [name, call] of Object.entries(functions)) {
       const { wallUs, cpuUs } = await timeCalls(call, calls);
       if (round < 0) continue;
-      const times = found.get(name) ?? { wallUs: [], cpuUs: [] };
-      found.set(name, times);
-      times.wallUs.push(wallUs);
-      times.cpuUs.push(cpuUs);
+      found.get(name)?.wallUs.push(wallUs);
+      found.get(name)?.cpuUs.push(cpuUs);
     }
   }
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the names went in by Object.entries
-  return Object.fromEntries(found) as Record<Name, Times>;
+  return (name) => {
+    const times = found.get(name);
+    if (times === undefined) throw new TypeError(`${name} took no turn`);
+    return times;
+  };
+}
+
+interface Recorded {
+  readonly wallUs: number[];
+  readonly cpuUs: number[];
 }
 
 /** The median of the rounds' ratios. */

@@ -21,7 +21,9 @@ export interface Workload {
 
 /** "A model of about 1.2 ms". */
 const TARGET_US = 1200;
-const PROBE_PRODUCTS = 51;
+const FIRST_PRODUCTS = 400;
+const CLOSE_ENOUGH = 0.03;
+const ATTEMPTS = 5;
 const TIMED_RUNS = 400;
 const WARM_UP_RUNS = 200;
 
@@ -66,14 +68,18 @@ interface Calibration {
   readonly roundTripUs: number;
 }
 
-/** Times two lengths to learn what a product costs, then the length that follows from it. */
+/** Times a length, and corrects it, until what it takes is about right. */
 async function calibrate(): Promise<Calibration> {
-  const one = await roundTrip(1);
-  const productUs = ((await roundTrip(PROBE_PRODUCTS)) - one) / (PROBE_PRODUCTS - 1);
-  const products = Math.max(1, Math.round(TARGET_US / productUs));
-  const roundTripUs = await roundTrip(products);
-  // A model of one product is all way and no work, but for that product.
-  return { products, modelUs: roundTripUs - one + productUs, roundTripUs };
+  let products = FIRST_PRODUCTS;
+  for (let attempt = 1; ; attempt++) {
+    // A chain of no square product is all way and no work.
+    const wayUs = await roundTrip(0);
+    const roundTripUs = await roundTrip(products);
+    const modelUs = roundTripUs - wayUs;
+    const error = Math.abs(modelUs / TARGET_US - 1);
+    if (error < CLOSE_ENOUGH || attempt === ATTEMPTS) return { products, modelUs, roundTripUs };
+    products = Math.max(1, Math.round((products * TARGET_US) / modelUs));
+  }
 }
 
 /** Median of one run after the other through the enclave's own engine, µs. */

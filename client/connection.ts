@@ -56,6 +56,8 @@ export interface Connection {
 }
 
 const NONCE_BYTES = 32;
+/** An epoch may begin between the answer to a challenge and the bundle; two in a row do not. */
+const CHALLENGE_ATTEMPTS = 2;
 const DEFAULT_OPENING_BYTES = 64 * 1024 * 1024;
 
 /**
@@ -171,12 +173,15 @@ async function verifyNode(settings: NodeSettings, signal: AbortSignal | null): P
   }
   // A document made for our nonce says that the enclave and its keys are there now. Receipts name the
   // document that the epoch was opened with, so that one is verified too, and must be of these keys.
-  const challenged = await verifyBundle(settings, policy, primitives.random(NONCE_BYTES), signal);
-  const published = await verifyBundle(settings, withoutChallenge(policy), null, signal);
-  if (!equalBytes(challenged.keysetDigest, published.keysetDigest)) {
-    throw new VerdictError(incompleteVerdict("rotated", "live", settings.now()));
+  for (let attempt = 0; attempt < CHALLENGE_ATTEMPTS; attempt++) {
+    const nonce = primitives.random(NONCE_BYTES);
+    const challenged = await verifyBundle(settings, policy, nonce, signal);
+    const published = await verifyBundle(settings, withoutChallenge(policy), null, signal);
+    if (equalBytes(challenged.keysetDigest, published.keysetDigest)) {
+      return { epoch: published, verdict: challenged.verdict };
+    }
   }
-  return { epoch: published, verdict: challenged.verdict };
+  throw new VerdictError(incompleteVerdict("rotated", "live", settings.now()));
 }
 
 async function verifyBundle(

@@ -4,6 +4,7 @@ import {
   encodeHex,
   encodeProof,
   exchangeId,
+  MAX_PROOF_LEAVES,
   type Opening,
   parseReceipt,
   type Policy,
@@ -43,7 +44,8 @@ export interface ExchangeSettings {
 /** A verified exchange: what it proves and the file that proves it. */
 export interface Result {
   readonly verdict: Verdict;
-  readonly proof: Uint8Array;
+  /** Encoded when asked for: most exchanges are believed on the spot and shown to nobody. */
+  readonly proof: () => Uint8Array;
 }
 
 /**
@@ -97,7 +99,9 @@ export class Exchange {
 
   /** Commits to one leaf of the response: its header section, or one content chunk. */
   async received(leaf: Uint8Array): Promise<void> {
-    this.#heldBytes += leaf.length;
+    // A proof with more leaves could not be read again.
+    const fits = this.#responseLeaves.length < MAX_PROOF_LEAVES;
+    this.#heldBytes = fits ? this.#heldBytes + leaf.length : Infinity;
     if (this.#heldBytes <= this.#settings.maxOpeningBytes) this.#responseLeaves.push(leaf.slice());
     else this.#responseLeaves.length = 0;
     await this.#response.append(leaf);
@@ -111,13 +115,17 @@ export class Exchange {
     const receipt = receiptOf(trailers);
     const verdict = await this.#appraise(receipt, status, true);
     if (verdict.result !== "verified" || receipt === null) return verdict;
-    const opening = this.#opening(parseReceipt(receipt).claims.request.leaves);
-    return { verdict, proof: encodeProof({ receipt, bundle: this.#epoch.bundle, opening }) };
+    return { verdict, proof: () => this.#proof(receipt) };
   }
 
   /** The verdict on an exchange that ended before its end. */
   async concludeTruncated(status: number | null): Promise<Verdict> {
     return await this.#appraise(null, status, false);
+  }
+
+  #proof(receipt: Uint8Array): Uint8Array {
+    const opening = this.#opening(parseReceipt(receipt).claims.request.leaves);
+    return encodeProof({ receipt, bundle: this.#epoch.bundle, opening });
   }
 
   /** A refusal may have come before all of the request was read: a proof shows what it commits to. */

@@ -38,7 +38,7 @@ const OUTER_FIELDS: ReadonlySet<string> = new Set([
 export async function readRequest(input: FetchInput, init?: RequestInit): Promise<InnerRequest> {
   const target = typeof input === "string" ? new URL(input, BASE_URL) : input;
   const request = new Request(target, init);
-  const url = new URL(request.url);
+  const url = target instanceof URL ? target : new URL(request.url);
   return {
     method: request.method,
     path: `${url.pathname}${url.search}`,

@@ -42,7 +42,7 @@ export class VerifiedResponse extends Response {
 
   /** The proof of this exchange: the bytes of a `.proof` file. Reads and throws as `verdict`. */
   async proof(): Promise<Uint8Array> {
-    return (await this.#reading.finish()).proof.slice();
+    return (await this.#reading.finish()).proof();
   }
 }
 

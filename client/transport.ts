@@ -55,7 +55,9 @@ export function requireNodeUrl(url: string | URL): URL {
     parsed.search !== "" ||
     parsed.hash !== ""
   ) {
-    throw new ClientError("client/url", `${parsed.href} is more than an address of a node`);
+    // Not the whole of it: what is too much may be a password.
+    const address = `${parsed.origin}${parsed.pathname}`;
+    throw new ClientError("client/url", `more than an address of a node is given: want ${address}`);
   }
   parsed.pathname = parsed.pathname.replace(/\/+$/u, "");
   return parsed;
@@ -133,7 +135,7 @@ async function send(
   init: RequestInit,
   signal: AbortSignal | null,
 ): Promise<Response> {
-  const url = new URL(node.href.replace(/\/$/u, "") + path);
+  const url = node.href.replace(/\/$/u, "") + path;
   try {
     return await fetch(url, init);
   } catch (cause) {

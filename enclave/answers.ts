@@ -84,6 +84,7 @@ function exchangeProblem(code: ExchangeErrorCode): ProblemCode {
     case "exchange/slow":
     case "exchange/aborted":
       return "malformed";
+    case "exchange/busy":
     case "exchange/timeout":
     case "exchange/handler":
       return "unavailable";
@@ -133,6 +134,8 @@ function exchangeRefusal(code: ExchangeErrorCode): Refusal {
       return { status: 400, code, message: "want a method and an http or https URL with a path" };
     case "exchange/too-large":
       return { status: 413, code, message: "the request is too large" };
+    case "exchange/busy":
+      return { status: 503, code, message: "too many large requests at a time: try again" };
     case "exchange/slow":
       return { status: 408, code, message: "the request was not sent in time" };
     case "exchange/timeout":

@@ -46,6 +46,7 @@ export type ExchangeErrorCode =
   | "exchange/date"
   | "exchange/target"
   | "exchange/too-large"
+  | "exchange/busy"
   | "exchange/slow"
   // How it ended
   | "exchange/timeout"

@@ -19,6 +19,7 @@ import { handlerFailed, sendAnswer, sendRefusal } from "./inner-response.ts";
 import type { Log } from "./log.ts";
 import { sendProblem } from "./problem.ts";
 import { RequestBody } from "./request-body.ts";
+import { RequestMemory } from "./request-memory.ts";
 import { SealedResponse } from "./sealed-response.ts";
 
 /** Requests under way at a time. PROTOCOL.md, "Limits". */
@@ -58,12 +59,14 @@ export class Gateway {
   readonly counters: GatewayCounters = { answered: 0, refused: 0, aborted: 0, problems: 0 };
   readonly #options: GatewayOptions;
   readonly #maxOuterBytes: number;
+  readonly #memory: RequestMemory;
   #active = 0;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
     const { maxRequestBytes } = options;
     this.#maxOuterBytes = maxRequestBytes + (maxRequestBytes >> 3) + ENVELOPE_BYTES;
+    this.#memory = new RequestMemory(this.#maxOuterBytes);
   }
 
   /** Exchanges under way. */
@@ -78,7 +81,7 @@ export class Gateway {
       return;
     }
     this.#active++;
-    const body = new RequestBody(request, this.#maxOuterBytes);
+    const body = new RequestBody(request, this.#maxOuterBytes, this.#memory);
     try {
       // 1. Nothing is believed before a chunk opened; then it is a request for this epoch.
       const { opened, epoch } = await this.#open(body);

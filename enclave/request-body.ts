@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { EnclaveError } from "./errors.ts";
+import { type RequestMemory, SMALL_REQUEST_BYTES } from "./request-memory.ts";
 
 /** Bytes held before the sender has to wait. */
 const HIGH_WATER_BYTES = 262_144;
@@ -16,21 +17,25 @@ type End = "open" | "complete" | EnclaveError;
  * The bytes of one HTTP request as they arrive, to be read once.
  *
  * It does what the stream's own iterator does in a tenth of the time, which a small request notices,
- * and ends with `exchange/too-large`, `exchange/slow` or `exchange/aborted`.
+ * and ends with `exchange/too-large`, `exchange/busy`, `exchange/slow` or `exchange/aborted`.
  */
 export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array> {
   readonly #request: IncomingMessage;
   readonly #pieces: Uint8Array[] = [];
   readonly #maxBytes: number;
+  readonly #memory: RequestMemory;
+  /** Taken of the memory; given back when reading ends. */
+  #taken = 0;
   #held = 0;
   #received = 0;
   #end: End = "open";
   #waiter: Waiter | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(request: IncomingMessage, maxBytes: number) {
+  constructor(request: IncomingMessage, maxBytes: number, memory: RequestMemory) {
     this.#request = request;
     this.#maxBytes = maxBytes;
+    this.#memory = memory;
     request.on("data", (piece: Buffer) => {
       this.#take(piece);
     });
@@ -70,6 +75,8 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   /** Nobody reads on: what still arrives is dropped, so that the answer can be sent. */
   return(): Promise<IteratorResult<Uint8Array, undefined>> {
     this.#abort("reading has ended");
+    this.#memory.giveBack(this.#taken);
+    this.#taken = 0;
     return Promise.resolve({ done: true, value: undefined });
   }
 
@@ -83,6 +90,13 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
     if (this.#received > this.#maxBytes) {
       this.#finish(new EnclaveError("exchange/too-large", `more than ${this.#maxBytes} bytes`));
       return;
+    }
+    if (this.#received > SMALL_REQUEST_BYTES) {
+      if (!this.#memory.take(piece.length)) {
+        this.#finish(new EnclaveError("exchange/busy", "too many large requests at a time"));
+        return;
+      }
+      this.#taken += piece.length;
     }
     // A plain view: the `slice` of a Buffer does not copy, which readers rely on.
     const bytes = new Uint8Array(piece.buffer, piece.byteOffset, piece.length);

@@ -8,6 +8,7 @@ import type { Log } from "./log.ts";
 import type { Phase } from "./phase.ts";
 import { sendProblem } from "./problem.ts";
 import { RequestBody } from "./request-body.ts";
+import { RequestMemory } from "./request-memory.ts";
 
 /** A challenge: bytes of the nonce. PROTOCOL.md §4. */
 const MIN_NONCE_BYTES = 16;
@@ -90,7 +91,8 @@ async function challenge(
 async function readNonce(request: IncomingMessage): Promise<Uint8Array | null> {
   const pieces: Uint8Array[] = [];
   let length = 0;
-  for await (const piece of new RequestBody(request, MAX_HEADER_BYTES)) {
+  const body = new RequestBody(request, MAX_HEADER_BYTES, new RequestMemory(MAX_HEADER_BYTES));
+  for await (const piece of body) {
     pieces.push(piece);
     length += piece.length;
     if (length > MAX_NONCE_BYTES) return null;

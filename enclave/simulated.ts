@@ -117,6 +117,11 @@ function writeLine(line: string): void {
 }
 
 const log = jsonLog(writeLine, systemClock.nowMs);
+// A bug of ours. Node would print its text, which may quote what it was about; only its kind leaves.
+process.on("uncaughtException", (error) => {
+  log("closed", { code: errorCode(error) });
+  process.exit(1);
+});
 try {
   const args = parseArguments(process.argv.slice(2));
   if (args.command === "measure") await measure(args.vendorKey);

@@ -18,6 +18,8 @@ export interface EnclaveExit {
   readonly signal: string | null;
   /** The enclave's own reason, such as `manifest/digest`, if it gave one. */
   readonly reason: string | null;
+  /** The model that it refused, as `id/version`, if that was why. */
+  readonly model: string | null;
   /** The end of its standard error: a crash at start says why only there. */
   readonly stderr: string;
 }
@@ -88,12 +90,16 @@ export function startEnclave(command: EnclaveCommand, log: Log): EnclaveProcess 
   });
   const serving = Promise.withResolvers<boolean>();
   let reason: string | null = null;
+  let model: string | null = null;
   const readLine = (text: string): void => {
     const line = parseLine(text);
     if (line === null) return;
     const phase = line.get("phase");
     if (line.get("event") === "phase" && phase === "serving") serving.resolve(true);
     if (line.get("event") === "closed") reason = word(line.get("code")) ?? reason;
+    if (line.get("event") === "model-refused") {
+      model = `${word(line.get("id")) ?? ""}/${word(line.get("version")) ?? ""}`;
+    }
     forward(line, log);
   };
   const dropped = (): void => {
@@ -101,7 +107,7 @@ export function startEnclave(command: EnclaveCommand, log: Log): EnclaveProcess 
   };
   child.stdout?.on("data", splitLines(MAX_LOG_LINE_BYTES, readLine, dropped));
   const stderr = keepEnd(child);
-  const exited = exitOf(child, () => ({ reason, stderr: stderr() }));
+  const exited = exitOf(child, () => ({ reason, model, stderr: stderr() }));
   void exited.then(() => {
     serving.resolve(false);
   });
@@ -122,10 +128,21 @@ export function startEnclave(command: EnclaveCommand, log: Log): EnclaveProcess 
   };
 }
 
+const CHANGED =
+  ". The model's files are not those that were hashed a moment ago: let them be, and start again";
+const ADVICE: ReadonlyMap<string, string> = new Map([
+  ["model/hash", CHANGED],
+  ["model/size", CHANGED],
+  ["provision/status", CHANGED],
+]);
+
 /** One line for a person: how it ended, and why if it said so. */
 export function describeExit(exit: EnclaveExit): string {
   const how = exit.signal === null ? `with status ${exit.code ?? "unknown"}` : `by ${exit.signal}`;
-  if (exit.reason !== null) return `ended ${how}: ${exit.reason}`;
+  if (exit.reason !== null) {
+    if (exit.model === null) return `ended ${how}: ${exit.reason}`;
+    return `ended ${how}: ${exit.reason} (${exit.model})${ADVICE.get(exit.reason) ?? ""}`;
+  }
   const detail = exit.stderr.trim();
   return detail === "" ? `ended ${how}` : `ended ${how}: ${detail}`;
 }
@@ -135,7 +152,7 @@ const OUTPUT_DRAIN_MS = 1000;
 
 function exitOf(
   child: ChildProcess,
-  rest: () => Pick<EnclaveExit, "reason" | "stderr">,
+  rest: () => Pick<EnclaveExit, "reason" | "model" | "stderr">,
 ): Promise<EnclaveExit> {
   return new Promise((resolve) => {
     child.on("error", (error) => {

@@ -158,7 +158,14 @@ function messageBody(reader: ByteReader, known: boolean, leaf: Uint8Array): Deco
   let trailers: Fields | null = null;
   async function* readContent(): AsyncGenerator<Uint8Array, void, void> {
     try {
-      yield* known ? knownContent(reader) : indeterminateContent(reader);
+      // RFC 9292 §3.8: content that is empty may be left out when trailers are empty too.
+      if (!(await reader.ended())) {
+        let chunk = await contentChunk(reader);
+        while (chunk !== null) {
+          yield chunk;
+          chunk = known ? null : await contentChunk(reader);
+        }
+      }
       const fields = await readTrailers(reader, known);
       await readPadding(reader);
       trailers = fields;
@@ -176,25 +183,13 @@ function messageBody(reader: ByteReader, known: boolean, leaf: Uint8Array): Deco
   };
 }
 
-/** RFC 9292 §3.8: content that is empty may be left out when trailers are empty too. */
-async function* knownContent(reader: ByteReader): AsyncGenerator<Uint8Array, void, void> {
-  if (await reader.ended()) return;
+/** The next content chunk, or null at a length of 0: the end of the content, or empty content. */
+async function contentChunk(reader: ByteReader): Promise<Uint8Array | null> {
   reader.limit(MAX_VARINT_BYTES);
   const length = reader.varint() ?? (await reader.waitVarint());
-  if (length === 0) return;
+  if (length === 0) return null;
   reader.limit(MAX_CONTENT_CHUNK_BYTES);
-  yield reader.take(length) ?? (await reader.waitTake(length));
-}
-
-async function* indeterminateContent(reader: ByteReader): AsyncGenerator<Uint8Array, void, void> {
-  if (await reader.ended()) return;
-  for (;;) {
-    reader.limit(MAX_VARINT_BYTES);
-    const length = reader.varint() ?? (await reader.waitVarint());
-    if (length === 0) return;
-    reader.limit(MAX_CONTENT_CHUNK_BYTES);
-    yield reader.take(length) ?? (await reader.waitTake(length));
-  }
+  return reader.take(length) ?? (await reader.waitTake(length));
 }
 
 async function readTrailers(reader: ByteReader, known: boolean): Promise<Fields> {

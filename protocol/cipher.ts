@@ -4,6 +4,7 @@
  * RFC 9180 §5.2 and draft-ietf-ohai-chunked-ohttp-08 §6.2 count in the same way, so requests and
  * responses share this. Counters are reserved before the first await and never wrap.
  */
+import type { Awaitable } from "@countersign/attestation";
 import { ProtocolError } from "./errors.ts";
 import type { Aead } from "./primitives.ts";
 
@@ -35,7 +36,7 @@ export class ChunkSealer {
   }
 
   /** Ciphertext and tag. @throws {@link ProtocolError} `hpke/exhausted` after 2^32 messages. */
-  async seal(aad: Uint8Array, plaintext: Uint8Array): Promise<Uint8Array> {
+  seal(aad: Uint8Array, plaintext: Uint8Array): Awaitable<Uint8Array> {
     return this.#aead.seal(nonceAt(this.#baseNonce, this.#next++), aad, plaintext);
   }
 }

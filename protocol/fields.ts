@@ -2,8 +2,13 @@
 import { ProtocolError } from "./errors.ts";
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const SEXTETS: ReadonlyMap<string, number> = new Map(
-  ALPHABET.split("").map((character, index) => [character, index]),
+/** At each character's code: its value. */
+const SEXTETS = new Uint8Array(128);
+for (let value = 0; value < ALPHABET.length; value++) SEXTETS[ALPHABET.charCodeAt(value)] = value;
+/** Two characters for each value of 12 bits. */
+const PAIRS: readonly string[] = Array.from(
+  { length: 4096 },
+  (_, bits) => ALPHABET.charAt(bits >> 6) + ALPHABET.charAt(bits & 63),
 );
 /** Base64 characters of a byte sequence that we read. */
 const MAX_CHARACTERS = 64 * 1024;
@@ -14,9 +19,9 @@ export function encodeByteSequence(bytes: Uint8Array): string {
   for (let i = 0; i < bytes.length; i += 3) {
     const rest = bytes.length - i;
     const group = ((bytes[i] ?? 0) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0);
-    text += ALPHABET.charAt(group >> 18) + ALPHABET.charAt((group >> 12) & 63);
-    text += rest > 1 ? ALPHABET.charAt((group >> 6) & 63) : "=";
-    text += rest > 2 ? ALPHABET.charAt(group & 63) : "=";
+    const low = PAIRS[group & 0xfff] ?? "";
+    text += PAIRS[group >> 12] ?? "";
+    text += rest > 2 ? low : rest > 1 ? `${low.charAt(0)}=` : "==";
   }
   return `${text}:`;
 }
@@ -41,7 +46,7 @@ export function parseByteSequence(text: string): Uint8Array {
   const bytes = new Uint8Array((base64.length / 4) * 3 - padding);
   for (let i = 0, at = 0; i < base64.length; i += 4, at += 3) {
     let group = 0;
-    for (let j = 0; j < 4; j++) group = (group << 6) | (SEXTETS.get(base64.charAt(i + j)) ?? 0);
+    for (let j = 0; j < 4; j++) group = (group << 6) | (SEXTETS[base64.charCodeAt(i + j)] ?? 0);
     bytes[at] = group >> 16;
     if (at + 1 < bytes.length) bytes[at + 1] = (group >> 8) & 0xff;
     if (at + 2 < bytes.length) bytes[at + 2] = group & 0xff;

@@ -1,16 +1,12 @@
 /** HKDF-SHA256 (RFC 5869) and HPKE's labelled forms of it (RFC 9180 §4). */
-import { concatBytes, encodeUtf8, type Hashes } from "@countersign/attestation";
+import { type Awaitable, concatBytes, encodeUtf8, type Hashes } from "@countersign/attestation";
 
 /** Nh of SHA-256. */
 export const HASH_BYTES = 32;
 const VERSION = encodeUtf8("HPKE-v1");
 
 /** RFC 5869 §2.2. */
-export async function extract(
-  hashes: Hashes,
-  salt: Uint8Array,
-  ikm: Uint8Array,
-): Promise<Uint8Array> {
+export function extract(hashes: Hashes, salt: Uint8Array, ikm: Uint8Array): Awaitable<Uint8Array> {
   return hashes.hmacSha256(salt, ikm);
 }
 
@@ -37,18 +33,18 @@ export async function expand(
 }
 
 /** RFC 9180 §4 LabeledExtract. */
-export async function extractLabelled(
+export function extractLabelled(
   hashes: Hashes,
   suiteId: Uint8Array,
   salt: Uint8Array,
   label: Uint8Array,
   ikm: Uint8Array,
-): Promise<Uint8Array> {
+): Awaitable<Uint8Array> {
   return hashes.hmacSha256(salt, concatBytes(VERSION, suiteId, label, ikm));
 }
 
 /** RFC 9180 §4 LabeledExpand. */
-export async function expandLabelled(
+export function expandLabelled(
   hashes: Hashes,
   suiteId: Uint8Array,
   prk: Uint8Array,

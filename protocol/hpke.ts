@@ -4,7 +4,7 @@
  * Countersign sends with AES-256-GCM only; AES-128-GCM is here because the examples of RFC 9458 and
  * of draft-ietf-ohai-chunked-ohttp-08 use it, and a suite is compared before any of this runs.
  */
-import { type Awaitable, concatBytes, encodeUtf8 } from "@countersign/attestation";
+import { type Awaitable, concatBytes, encodeUtf8, equalBytes } from "@countersign/attestation";
 import { ChunkOpener, ChunkSealer } from "./cipher.ts";
 import { expandLabelled, extractLabelled, HASH_BYTES } from "./hkdf.ts";
 import { encapsulate, type KemId, type RecipientKey } from "./kem.ts";
@@ -102,9 +102,7 @@ async function keySchedule(
   info: Uint8Array,
 ): Promise<Schedule> {
   const suiteId = hpkeSuiteId(kem, aead);
-  const pskIdHash = await extractLabelled(p, suiteId, NO_BYTES, PSK_ID_HASH, NO_BYTES);
-  const infoHash = await extractLabelled(p, suiteId, NO_BYTES, INFO_HASH, info);
-  const context = concatBytes(BASE_MODE, pskIdHash, infoHash);
+  const context = await scheduleContext(p, suiteId, info);
   const secret = await extractLabelled(p, suiteId, sharedSecret, SECRET, NO_BYTES);
   sharedSecret.fill(0);
   const key = await expandLabelled(p, suiteId, secret, KEY, context, AEAD_KEY_BYTES[aead]);
@@ -116,6 +114,29 @@ async function keySchedule(
     baseNonce: nonce,
     export: (label, length) => expandLabelled(p, suiteId, exporter, EXPORT, label, length),
   };
+}
+
+/** The context last made: suite and info are the same for all messages to one key, and public. */
+let lastContext: {
+  readonly p: Primitives;
+  readonly named: Uint8Array;
+  readonly context: Uint8Array;
+} | null = null;
+
+/** RFC 9180 §5.1: mode ‖ psk_id_hash ‖ info_hash. To be read only. */
+async function scheduleContext(
+  p: Primitives,
+  suiteId: Uint8Array,
+  info: Uint8Array,
+): Promise<Uint8Array> {
+  // Both together name it: a suite id has one length.
+  const named = concatBytes(suiteId, info);
+  if (lastContext?.p === p && equalBytes(lastContext.named, named)) return lastContext.context;
+  const pskIdHash = await extractLabelled(p, suiteId, NO_BYTES, PSK_ID_HASH, NO_BYTES);
+  const infoHash = await extractLabelled(p, suiteId, NO_BYTES, INFO_HASH, info);
+  const context = concatBytes(BASE_MODE, pskIdHash, infoHash);
+  lastContext = { p, named, context };
+  return context;
 }
 
 /** RFC 9180 §5.1: "HPKE" ‖ kem_id ‖ kdf_id ‖ aead_id. */

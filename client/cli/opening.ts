@@ -9,14 +9,17 @@ import {
 
 import { CommandError, EXIT } from "./exit.ts";
 
+export interface OpenedRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly content: Uint8Array;
+}
+
 /** What the leaves of a proof say in words. */
 export interface OpenedExchange {
-  readonly request: {
-    readonly method: string;
-    readonly path: string;
-    readonly headers: readonly (readonly [string, string])[];
-    readonly content: Uint8Array;
-  };
+  /** Of a refused request, as much as the enclave had read; null where that was nothing. */
+  readonly request: OpenedRequest | null;
   readonly response: {
     readonly status: number;
     readonly headers: readonly (readonly [string, string])[];
@@ -27,11 +30,9 @@ export interface OpenedExchange {
 /** Reads the leaves of a verified proof as Binary HTTP. @throws CommandError where they are none. */
 export async function decodeOpening(opening: Opening): Promise<OpenedExchange> {
   try {
-    const request = await decodeRequest(messageOf(opening.request));
     const response = await decodeResponse(messageOf(opening.response));
-    const { method, path, headers } = request.preamble;
     return {
-      request: { method, path, headers, content: await contentOf(request.content) },
+      request: opening.request.length === 0 ? null : await openedRequest(opening.request),
       response: {
         status: response.status,
         headers: response.headers,
@@ -43,6 +44,12 @@ export async function decodeOpening(opening: Opening): Promise<OpenedExchange> {
     const reason = `the proof is verified, but its leaves are no HTTP messages: ${error.message}`;
     throw new CommandError(reason, null, EXIT.rejected);
   }
+}
+
+async function openedRequest(leaves: readonly Uint8Array[]): Promise<OpenedRequest> {
+  const request = await decodeRequest(messageOf(leaves));
+  const { method, path, headers } = request.preamble;
+  return { method, path, headers, content: await contentOf(request.content) };
 }
 
 /** Leaf 0 is the preamble as it was sent; the others are content, whose lengths were left out. */

@@ -140,7 +140,7 @@ function parseOutputs(
 }
 
 function parseBody(json: Uint8Array, wide: boolean): unknown {
-  requireBoundedJson(json);
+  requireBoundedJson(json, wide);
   try {
     return parseJson(decodeUtf8(json), wide);
   } catch {

@@ -6,8 +6,11 @@ const MAX_DEPTH = 32;
 const MAX_CONTAINERS = 1_048_576;
 /** Members of all objects together: a request has a handful for each of its inputs. */
 const MAX_MEMBERS = 65_536;
+/** Commas, and so all values, where 64-bit integers make parsing slow, json-data.ts. */
+const MAX_WIDE_VALUES = 1_048_576;
 
 const QUOTE = 0x22;
+const COMMA = 0x2c;
 const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 const ARRAY = 0x5b;
@@ -21,12 +24,14 @@ const OBJECT_END = 0x7d;
  *
  * It tells nothing of whether the text is JSON.
  *
+ * @param wide - whether 64-bit integers are to be read from it.
  * @throws {@link EnclaveError} `request/structure`.
  */
-export function requireBoundedJson(json: Uint8Array): void {
+export function requireBoundedJson(json: Uint8Array, wide: boolean): void {
   let depth = 0;
   let containers = 0;
   let members = 0;
+  let values = 0;
   for (let at = 0; at < json.length; at++) {
     switch (json[at]) {
       case QUOTE:
@@ -46,6 +51,12 @@ export function requireBoundedJson(json: Uint8Array): void {
       case COLON:
         members++;
         if (members > MAX_MEMBERS) throw beyond(`${MAX_MEMBERS} members`);
+        break;
+      case COMMA:
+        values++;
+        if (wide && values > MAX_WIDE_VALUES) {
+          throw beyond(`${MAX_WIDE_VALUES} values: send them as binary data`);
+        }
         break;
       default:
     }

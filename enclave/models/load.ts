@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { equalBytes, type ModelRef } from "@countersign/attestation";
 import { type ManifestEntry, parseManifest, type Provisioning } from "@countersign/protocol";
+import { errorCode } from "../answers.ts";
 import { type Engine, startEngine } from "../engine/engine.ts";
 import { EnclaveError } from "../errors.ts";
 import type { Log } from "../log.ts";
@@ -52,11 +53,27 @@ export async function loadModels(
   try {
     const models: ServedModel[] = [];
     for (const model of provisioning.models) {
-      models.push(await loadModel(engine, model, fetchModelFile, options.log));
+      models.push(await loadNamed(engine, model, fetchModelFile, options.log));
     }
     return serveModels(engine, models, provisioning.limits.maxRequestBytes);
   } catch (error) {
     await engine.close();
+    throw error;
+  }
+}
+
+/** {@link loadModel}, with a line in the log that says which model it was. */
+async function loadNamed(
+  engine: Engine,
+  model: ProvisionedModel,
+  fetchModelFile: FetchModelFile,
+  log: Log,
+): Promise<ServedModel> {
+  try {
+    return await loadModel(engine, model, fetchModelFile, log);
+  } catch (error) {
+    const { id, version } = model;
+    log("model-refused", { id, version, code: errorCode(error) });
     throw error;
   }
 }

@@ -34,11 +34,15 @@ const X25519_BYTES = 32;
 const MLKEM_CIPHERTEXT_BYTES = 1088;
 const MLKEM_PUBLIC_BYTES = 1184;
 
+/** The one SubjectPublicKeyInfo of an X25519 key (RFC 8410 §4) in PEM, around the base64 of its bytes. */
+const X25519_PEM_START = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VuAyEA";
+const X25519_PEM_END = "\n-----END PUBLIC KEY-----\n";
+
 const innerBlock = Buffer.alloc(BLOCK_BYTES + 1024);
 const outerBlock = Buffer.alloc(BLOCK_BYTES + HASH_BYTES);
 
 export const nativePrimitives: Primitives = {
-  sha256: (bytes) => plain(hash("sha256", bytes, "buffer")),
+  sha256,
   hmacSha256,
   random: (length) => randomFillSync(new Uint8Array(length)),
   aesGcm,
@@ -56,6 +60,17 @@ function plain(buffer: Buffer): Uint8Array {
 /** The same bytes as the Buffer that key import asks for: no copy of a secret is left behind. */
 function view(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/**
+ * The digest travels as a string, which takes a third of the time of a Buffer: for what is hashed
+ * here it may, because a digest is no secret. Keys come of {@link hmacSha256}.
+ */
+function sha256(bytes: Uint8Array): Uint8Array {
+  const text = hash("sha256", bytes, "binary");
+  const digest = new Uint8Array(HASH_BYTES);
+  for (let i = 0; i < HASH_BYTES; i++) digest[i] = text.charCodeAt(i);
+  return digest;
 }
 
 /**
@@ -124,7 +139,7 @@ function x25519(privateKey: Uint8Array): X25519Key {
     agree(peer) {
       if (peer.length !== X25519_BYTES) return null;
       try {
-        const publicKey = importPublic(peer, "x25519");
+        const publicKey = importX25519(peer);
         // OpenSSL refuses an all-zero secret, which a point of low order gives (RFC 7748 §6.1).
         return plain(diffieHellman({ privateKey: key, publicKey }));
       } catch {
@@ -154,7 +169,7 @@ function mlkemKey(seed: Uint8Array): MlKem768Key {
 function mlkemEncapsulate(publicKey: Uint8Array): Encapsulation | null {
   if (publicKey.length !== MLKEM_PUBLIC_BYTES) return null;
   try {
-    const { sharedKey, ciphertext } = encapsulate(importPublic(publicKey, "ml-kem-768"));
+    const { sharedKey, ciphertext } = encapsulate(importMlKem(publicKey));
     return { sharedSecret: plain(sharedKey), ciphertext: plain(ciphertext) };
   } catch {
     // FIPS 203 §7.2: a coefficient out of range.
@@ -165,8 +180,21 @@ function mlkemEncapsulate(publicKey: Uint8Array): Encapsulation | null {
 /** A KeyObject's bytes are OpenSSL's, which overwrites them when the handle is collected. */
 function nothingHeld(): void {}
 
-function importPublic(publicKey: Uint8Array, type: "x25519" | "ml-kem-768"): KeyObject {
-  return createPublicKey({ key: view(publicKey), format: "raw-public", asymmetricKeyType: type });
+/** Of 32 bytes. As a string: Node looks at an options object, or a Buffer, for longer than it imports. */
+function importX25519(publicKey: Uint8Array): KeyObject {
+  return createPublicKey(X25519_PEM_START + view(publicKey).toString("base64") + X25519_PEM_END);
+}
+
+/** The key last encapsulated to: a client has one, and importing it takes as long as using it. */
+let lastMlKem: { readonly bytes: Uint8Array; readonly key: KeyObject } | null = null;
+
+function importMlKem(publicKey: Uint8Array): KeyObject {
+  if (lastMlKem !== null && view(lastMlKem.bytes).equals(publicKey)) return lastMlKem.key;
+  const bytes = new Uint8Array(publicKey);
+  const options = { format: "raw-public", asymmetricKeyType: "ml-kem-768" } as const;
+  const key = createPublicKey({ key: view(bytes), ...options });
+  lastMlKem = { bytes, key };
+  return key;
 }
 
 /** A copy of our own: exports may lie in memory that Node shares among buffers. */

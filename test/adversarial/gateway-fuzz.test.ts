@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { App } from "../../enclave/gateway.ts";
+import { mutate, noise, randomFrom } from "../fakes/fuzz.ts";
 import {
   exchange,
   newVendor,
@@ -17,17 +18,6 @@ const CASES = process.env["COUNTERSIGN_FUZZ"] === "full" ? 10_000 : 2_000;
 const SIDE_BY_SIDE = 16;
 const SEED = 0x5eed;
 const TEN_MINUTES = 600_000;
-
-/** mulberry32: the same cases in every run. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const calls = { count: 0 };
 const app: App = {
@@ -66,37 +56,10 @@ async function inParallel(count: number, run: (index: number) => Promise<void>):
 }
 
 /** Noise, half of it behind a header that names the epoch's key. */
-function noise(random: () => number, keyId: number): Uint8Array {
-  const length = Math.floor(random() * random() * 4000);
-  const bytes = Uint8Array.from({ length }, () => Math.floor(random() * 256));
-  if (random() < 0.5) bytes.set([keyId, 0x64, 0x7a, 0, 1, 0, 2].slice(0, length));
+function body(random: () => number, keyId: number): Uint8Array {
+  const bytes = noise(random, 4000);
+  if (random() < 0.5) bytes.set([keyId, 0x64, 0x7a, 0, 1, 0, 2].slice(0, bytes.length));
   return bytes;
-}
-
-/** Flips, cuts, grows, repeats or swaps parts of `bytes`. */
-function mutate(random: () => number, bytes: Uint8Array): Uint8Array {
-  const at = Math.floor(random() * bytes.length);
-  const span = Math.floor(random() * 64) + 1;
-  switch (Math.floor(random() * 6)) {
-    case 0: {
-      const flipped = bytes.slice();
-      flipped[at] = (flipped[at] ?? 0) ^ (1 << Math.floor(random() * 8));
-      return flipped;
-    }
-    case 1:
-      return bytes.slice(0, at);
-    case 2:
-      return bytes.slice(at);
-    case 3:
-      return Uint8Array.of(...bytes, ...bytes.subarray(at, at + span));
-    case 4:
-      return Uint8Array.of(...bytes.subarray(0, at), ...bytes.subarray(at + span));
-    default: {
-      const smeared = bytes.slice();
-      smeared.fill(Math.floor(random() * 256), at, at + span);
-      return smeared;
-    }
-  }
 }
 
 describe("the gateway", () => {
@@ -111,7 +74,7 @@ describe("the gateway", () => {
           ring,
           "POST",
           "/gateway",
-          noise(random, ring.epochs.current.keyId),
+          body(random, ring.epochs.current.keyId),
         );
         expect([400, 413]).toContain(answer.status);
         expect(answer.contentType).toBe("application/problem+json");

@@ -3,6 +3,7 @@
  * and a client that speaks to it with protocol/ and attestation/ alone, verifying nothing it need not.
  */
 import {
+  encodeHex,
   encodeModelSet,
   encodeRuntimeConfig,
   encodeUtf8,
@@ -10,8 +11,10 @@ import {
   type Head,
   importReceiptKey,
   joinBytes,
+  MAX_EVIDENCE_BYTES,
   MODELS_REGISTER,
   parseBundle,
+  parseCoseSign1,
   parseKeyset,
   parseReceipt,
   type ReceiptClaims,
@@ -199,7 +202,7 @@ export interface Answer {
 
 /** Sends one HTTP request to the enclave's socket. */
 export function send(
-  ring: Ring,
+  ring: Pick<Ring, "socketPath" | "agent">,
   method: string,
   path: string,
   body: Uint8Array | AsyncIterable<Uint8Array> | null = null,
@@ -242,18 +245,36 @@ export interface ClientRequest {
   readonly chunks?: readonly Uint8Array[];
 }
 
+/** What a client knows of an epoch. */
+export type EpochView = Pick<
+  Epoch,
+  "bundleBytes" | "keysetHex" | "keysetDigest" | "documentDigest"
+>;
+
 export interface SealedExchange {
   readonly sealed: SealedRequest;
-  readonly epoch: Epoch;
+  readonly epoch: EpochView;
   /** The encapsulated request. */
   readonly body: Uint8Array;
   readonly request: Transcript;
   readonly kc: Uint8Array;
 }
 
+/** The epoch of a bundle, not appraised. */
+export function epochOf(bundleBytes: Uint8Array): EpochView {
+  const { keyset, evidence } = parseBundle(bundleBytes);
+  const profile = { algorithm: "ES384", tag: "optional", maxBytes: MAX_EVIDENCE_BYTES } as const;
+  return {
+    bundleBytes,
+    keysetDigest: sha256(keyset),
+    keysetHex: encodeHex(sha256(keyset)),
+    documentDigest: sha256(parseCoseSign1(evidence, profile).payload),
+  };
+}
+
 /** Encrypts a request to `epoch` as a client does. */
 export async function seal(
-  epoch: Epoch,
+  epoch: EpochView,
   wanted: ClientRequest,
   nowMs = Date.now(),
 ): Promise<SealedExchange> {
@@ -275,7 +296,7 @@ export async function seal(
 
 /** Encrypts any plaintext to `epoch`. */
 export async function sealPlaintext(
-  epoch: Epoch,
+  epoch: EpochView,
   plaintext: readonly Uint8Array[],
   leaves: readonly Uint8Array[],
 ): Promise<SealedExchange> {
@@ -290,7 +311,7 @@ export async function sealPlaintext(
 }
 
 /** The keys that a client takes from the bundle. */
-export function keysetOf(epoch: Epoch): ReturnType<typeof parseKeyset> {
+export function keysetOf(epoch: EpochView): ReturnType<typeof parseKeyset> {
   return parseKeyset(parseBundle(epoch.bundleBytes).keyset);
 }
 

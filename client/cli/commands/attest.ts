@@ -4,6 +4,7 @@ import {
   decodeHex,
   formatTime,
   incompleteVerdict,
+  type Mode,
   parseTimestamp,
   type Policy,
   type Verdict,
@@ -35,7 +36,7 @@ const CBOR_MAP = 5;
 export const attestCommand: Command = {
   name: "attest",
   summary: "verify the evidence of nodes, or of files",
-  synopsis: "NODE | FILE… [--policy FILE] [--challenge | --nonce HEX] [--at TIME]",
+  synopsis: "NODE | FILE… [--policy FILE] [--challenge | --nonce HEX] [--at TIME | --archive]",
   details: `A file is a bundle, as a node serves it, or a bare attestation document. A bare document has no
 preimages to recompute: those checks are skipped, and the verdict says so.
 Several subjects are judged one by one; the exit code is that of the worst.
@@ -43,7 +44,8 @@ Several subjects are judged one by one; the exit code is that of the worst.
 examples:
   countersign attest http://127.0.0.1:8480
   countersign attest http://127.0.0.1:8480 --challenge
-  countersign attest node.bundle --at 2026-06-30T12:00:00Z`,
+  countersign attest node.bundle --at 2026-06-30T12:00:00Z
+  countersign attest old.document --archive --policy examples/aws-nitro.policy.json`,
   options: [
     {
       name: "challenge",
@@ -60,6 +62,11 @@ examples:
       value: "TIME",
       description: "judges at this time, ISO 8601 or Unix milliseconds",
     },
+    {
+      name: "archive",
+      value: null,
+      description: "judges a file at its document's own time, which proves less",
+    },
     POLICY_OPTION,
   ],
   operands: [1, MAX_SUBJECTS, "NODE or FILE"],
@@ -71,6 +78,7 @@ interface Question {
   readonly atMs: number | null;
   readonly nonce: Uint8Array | null;
   readonly challenge: boolean;
+  readonly archive: boolean;
 }
 
 async function run({ args, terminal, json, quiet }: Call): Promise<number> {
@@ -79,7 +87,9 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
     atMs: parseAt(args.text("at")),
     nonce: parseNonce(args.text("nonce")),
     challenge: args.flag("challenge"),
+    archive: args.flag("archive"),
   };
+  requireAnswerable(question, args.operands);
   let worst: number = EXIT.ok;
   const style = { json, quiet };
   for (const subject of args.operands) {
@@ -87,6 +97,31 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
     if (exit !== EXIT.ok && worst !== EXIT.rejected) worst = exit;
   }
   return worst;
+}
+
+/** A challenge that is silently not sent would look like one that was answered. @throws UsageError */
+function requireAnswerable(question: Question, subjects: readonly string[]): void {
+  const { challenge, nonce, archive, atMs } = question;
+  if (archive && atMs !== null) {
+    throw new UsageError("--archive and --at", "one of them: --archive takes the document's time");
+  }
+  if (archive && subjects.some(isNodeUrl)) {
+    throw new UsageError("--archive, and a node", "a node is judged now; --archive is for files");
+  }
+  if (!challenge) return;
+  if (nonce !== null) {
+    throw new UsageError("--challenge and --nonce", "one of them: --nonce is a challenge of yours");
+  }
+  const file = subjects.find((subject) => !isNodeUrl(subject));
+  if (file === undefined) return;
+  throw new UsageError(
+    `--challenge, and "${file}" is a file`,
+    "a file cannot be asked; --nonce HEX says which nonce it must answer",
+  );
+}
+
+function isNodeUrl(subject: string): boolean {
+  return /^https?:\/\//iu.test(subject);
 }
 
 async function attest(
@@ -112,13 +147,14 @@ async function attest(
 }
 
 async function appraise(subject: string, question: Question): Promise<Verdict> {
-  const { policy, atMs } = question;
-  const isNode = /^https?:\/\//iu.test(subject);
+  const { policy, atMs, archive } = question;
+  const isNode = isNodeUrl(subject);
   const nonce = isNode ? nodeNonce(question) : question.nonce;
   const bytes = isNode
     ? await fetchBundle(fetch, requireNodeUrl(subject), nonce, null)
     : await readUserFile(userPath(subject), "the evidence");
-  const context = { mode: "live", nowMs: atMs ?? Date.now(), nonce } as const;
+  const mode: Mode = archive ? "archive" : "live";
+  const context = { mode, nowMs: atMs ?? Date.now(), nonce };
   // A node is its bundle. Were a bare document enough, a host could leave out what it has to hide:
   // the checks of keys, models and suite would be skipped by design.
   const appraised =

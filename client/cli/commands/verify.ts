@@ -81,8 +81,12 @@ function printOpening(terminal: Terminal, opened: OpenedExchange | null): void {
     return;
   }
   const { request, response } = opened;
-  terminal.print(`\n${paint.bold("request")}  ${printable(`${request.method} ${request.path}`)}`);
-  printMessage(terminal, request.headers, request.content);
+  if (request === null) {
+    terminal.print(`\n${paint.bold("request")}  refused before any of it was read`);
+  } else {
+    terminal.print(`\n${paint.bold("request")}  ${printable(`${request.method} ${request.path}`)}`);
+    printMessage(terminal, request.headers, request.content);
+  }
   terminal.print(`\n${paint.bold("answer")}  ${response.status}`);
   printMessage(terminal, response.headers, response.content);
 }
@@ -127,7 +131,7 @@ function openingObject({ request, response }: OpenedExchange): Readonly<Record<s
     return { encoding, content: value };
   };
   return {
-    request: { ...request, ...content(request.content) },
+    request: request === null ? null : { ...request, ...content(request.content) },
     response: { ...response, ...content(response.content) },
   };
 }

@@ -83,6 +83,15 @@ describe("attest", () => {
     expect(printed.join("\n")).toContain("judged as of 2026");
   });
 
+  it("does not pass over a challenge that it cannot send", async () => {
+    const path = join(directory, "bundle");
+    await writeFile(path, served);
+    expect(await attest(path)).toBe(0);
+    await expect(attest(path, "--challenge")).rejects.toThrow("is a file");
+    const nonce = "00".repeat(32);
+    await expect(attest(url, "--challenge", "--nonce", nonce)).rejects.toThrow("--nonce");
+  });
+
   it("has the exit code of the worst", async () => {
     expect(await attest(url, join(directory, "none"))).toBe(2);
     served = new Uint8Array(3);

@@ -145,6 +145,22 @@ describe("challenge", () => {
     expect(connection.verdict.result).toBe("verified");
   });
 
+  it("asks again where an epoch begins between its two questions", async () => {
+    let rotated = false;
+    const rotating: ConnectOptions["fetch"] = async (input, init) => {
+      const response = await node.fetch(input, init);
+      const url = input instanceof Request ? input.url : input.toString();
+      if (url.endsWith(CHALLENGE_PATH) && !rotated) {
+        rotated = true;
+        await node.rotate();
+      }
+      return response;
+    };
+    const connection = await open({ challenge: true, fetch: rotating });
+    expect(requestsTo(CHALLENGE_PATH)).toBe(2);
+    expect(await (await connection.fetch("/v2")).json()).toEqual({ hello: "world" });
+  });
+
   it("refuses an answer to another nonce", async () => {
     let recorded: Uint8Array | null = null;
     const replaying: ConnectOptions["fetch"] = async (input, init) => {
@@ -512,6 +528,16 @@ describe("rotation", () => {
     }, 20);
     expect((await failure).code).toBe("client/aborted");
   });
+});
+
+describe("an answer in very many pieces", () => {
+  it("gives a proof that can be read again", async () => {
+    node.handler = () => ({ content: Array.from({ length: 65_536 }, () => "x") });
+    const { fetch } = await open();
+    const response = await fetch("/v2");
+    expect((await response.text()).length).toBe(65_536);
+    expect(parseProof(await response.proof()).opening).toBeNull();
+  }, 60_000);
 });
 
 describe("a bundle that drips", () => {

@@ -23,6 +23,12 @@ import { provisioningOf, type TestModel } from "../../fakes/served.ts";
 const vendor = newVendor();
 const MODEL: TestModel = { id: "echo", files: { "model.onnx": identityModel("FP32", [1, 2]) } };
 
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly errors: string;
+}
+
 interface FakeHost {
   readonly asked: string[];
   readonly server: Server;
@@ -169,18 +175,23 @@ describe("an enclave that closes", () => {
 describe("the simulated entry", () => {
   const run = (
     args: readonly string[],
-  ): { readonly done: Promise<{ code: number | null; out: string }>; stop: () => void } => {
-    const child = spawn(process.execPath, [`${CODE_ROOT}enclave/simulated.ts`, ...args], {
-      stdio: ["ignore", "pipe", "ignore"],
+    options: readonly string[] = [],
+  ): { readonly done: Promise<Ended>; stop: () => void } => {
+    const program = [...options, `${CODE_ROOT}enclave/simulated.ts`];
+    const child = spawn(process.execPath, [...program, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
     });
     const pieces: string[] = [];
-    const done = new Promise<{ code: number | null; out: string }>((resolve) => {
+    let errors = "";
+    child.stderr.on("data", (piece: Buffer) => (errors += piece.toString()));
+    const done = new Promise<Ended>((resolve) => {
       child.stdout.on("data", (piece: Buffer) => {
         pieces.push(piece.toString());
-        if (pieces.join("").includes('"serving"')) child.kill("SIGTERM");
+        const served = pieces.join("").includes('"serving"');
+        if (served && options.length === 0) child.kill("SIGTERM");
       });
       child.on("close", (code) => {
-        resolve({ code, out: pieces.join("") });
+        resolve({ code, out: pieces.join(""), errors });
       });
     });
     return { done, stop: () => child.kill() };
@@ -205,6 +216,22 @@ describe("the simulated entry", () => {
       "closed",
     ]);
     expect(lines.at(-1)).toMatchObject({ event: "closed", code: "SIGTERM" });
+  });
+
+  it("says nothing of what an error quotes that nobody caught", async () => {
+    host = await startHost(encodeProvisioning(PROVISIONING));
+    const sockets = ["--listen", join(folder, "enclave"), "--provision", join(folder, "host")];
+    const args = [...sockets, "--vendor-key", join(folder, "vendor.pem")];
+    for (const bug of ["throw new RangeError('a secret')", "Promise.reject(RangeError('a secret'))"]) {
+      const broken = `data:text/javascript,setTimeout(()=>{${bug}},1500)`;
+      const ended = await run(args, ["--import", encodeURI(broken)]).done;
+      expect([ended.code, ended.errors]).toEqual([1, ""]);
+      expect(ended.out).not.toContain("secret");
+      expect(parseLine(ended.out.trim().split("\n").at(-1) ?? "")).toMatchObject({
+        event: "closed",
+        code: "RangeError",
+      });
+    }
   });
 
   it("says why it does not start", async () => {

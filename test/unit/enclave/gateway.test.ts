@@ -244,6 +244,37 @@ describe("a refusal inside the encryption", () => {
     await small.close();
   });
 
+  it("has a receipt for what exceeds the memory of all requests, and small ones still pass", async () => {
+    const tight = await startRing({ app, vendor, maxRequestBytes: 4_000_000 });
+    const content = new Uint8Array(4_000_000);
+    // As many as there is room for, and one more; each has yet to send its end.
+    const ends = Promise.withResolvers<void>();
+    const pending = Array.from({ length: 72 }, async () => {
+      const sealed = await seal(tight.epochs.current, {
+        method: "POST",
+        path: "/unread",
+        chunks: [content],
+      });
+      async function* slowly(): AsyncGenerator<Uint8Array, void, void> {
+        yield sealed.body.subarray(0, -1);
+        await ends.promise;
+        yield sealed.body.subarray(-1);
+      }
+      return open(sealed, (await send(tight, "POST", "/gateway", slowly())).body);
+    });
+    const first = await Promise.race(pending);
+    expect([first.status, first.claims.phase]).toEqual([503, "final"]);
+    expect(first.text).toContain("exchange/busy");
+    expect((await exchange(tight, { method: "POST", path: "/echo" })).status).toBe(200);
+    ends.resolve();
+    const statuses = (await Promise.all(pending)).map(({ status }) => status);
+    expect(new Set(statuses)).toEqual(new Set([200, 503]));
+    // All of it was given back.
+    const again = { method: "POST", path: "/unread", chunks: [content] };
+    expect((await exchange(tight, again)).status).toBe(200);
+    await tight.close();
+  });
+
   it("tells nothing of a handler that crashed", async () => {
     const answer = await exchange(ring, { path: "/crash" });
     expect(answer.status).toBe(500);

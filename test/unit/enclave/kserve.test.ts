@@ -345,6 +345,11 @@ describe("refusals", () => {
     }
   });
 
+  it("of JSON that would keep the parser for many seconds, before it is parsed", async () => {
+    const nested = `{"inputs":${"[".repeat(40_000)}`;
+    expect(await post("echo", nested)).toEqual(refused(400, "request/structure"));
+  });
+
   it("of a body that is too large, said or sent", async () => {
     const body = " ".repeat(65_537);
     expect(await post("echo", body)).toEqual(refused(413, "request/too-large"));

@@ -1,0 +1,77 @@
+/** A running process's heap after a full collection, asked through Node's inspector. */
+
+/** Where a process that was not told otherwise listens once it got SIGUSR1. */
+const TARGETS = "http://127.0.0.1:9229/json/list";
+const POLL_MS = 50;
+const POLLS = 100;
+/** `inspector.close` waits for its clients, so it is called when we have left. */
+const CLOSE_LATER =
+  "void setTimeout(() => process.getBuiltinModule('node:inspector').close(), 200)";
+const CLOSED_MS = 500;
+
+export interface Heap {
+  /** Of live objects. */
+  readonly heapBytes: number;
+  /** Of array buffers, which lie outside the heap. */
+  readonly bufferBytes: number;
+}
+
+/** Opens the inspector of `pid`, collects garbage, looks, and closes the inspector again. */
+export async function readHeap(pid: number): Promise<Heap> {
+  process.kill(pid, "SIGUSR1");
+  const socket = new WebSocket(await debuggerUrl());
+  const answers = new Map<number, (result: unknown) => void>();
+  socket.addEventListener("message", ({ data }) => {
+    const message: unknown = JSON.parse(String(data));
+    const id = member(message, "id");
+    if (typeof id === "number") answers.get(id)?.(member(message, "result"));
+  });
+  await new Promise((resolve, reject) => {
+    socket.addEventListener("open", resolve);
+    socket.addEventListener("error", () => {
+      reject(new Error(`no inspector in process ${pid}`));
+    });
+  });
+  const ask = (method: string, params = {}): Promise<unknown> => {
+    const id = answers.size;
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    answers.set(id, resolve);
+    socket.send(JSON.stringify({ id, method, params }));
+    return promise;
+  };
+  await ask("HeapProfiler.collectGarbage");
+  const usage = await ask("Runtime.getHeapUsage");
+  await ask("Runtime.evaluate", { expression: CLOSE_LATER });
+  socket.close();
+  await delay(CLOSED_MS);
+  return { heapBytes: count(usage, "usedSize"), bufferBytes: count(usage, "backingStorageSize") };
+}
+
+async function debuggerUrl(): Promise<string> {
+  for (let poll = 0; poll < POLLS; poll++) {
+    await delay(POLL_MS);
+    const found = await fetch(TARGETS).catch(() => null);
+    if (found === null) continue;
+    const targets: unknown = await found.json();
+    const first: unknown = Array.isArray(targets) ? targets[0] : null;
+    const url = member(first, "webSocketDebuggerUrl");
+    if (typeof url === "string") return url;
+  }
+  throw new Error("the inspector did not open");
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+function member(value: unknown, name: string): unknown {
+  if (typeof value !== "object" || value === null) return undefined;
+  return new Map<string, unknown>(Object.entries(value)).get(name);
+}
+
+function count(value: unknown, name: string): number {
+  const found = member(value, name);
+  return typeof found === "number" ? found : Number.NaN;
+}

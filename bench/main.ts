@@ -1,0 +1,34 @@
+// Prints what Countersign costs, as ratios of two things run side by side. Run by `npm run bench`.
+import { measureBundles } from "./bundle.ts";
+import { measureEvidence } from "./evidence.ts";
+import { describeLoad, describeMachine } from "./machine.ts";
+import { measureMemory } from "./memory.ts";
+import { measureReceipts } from "./receipt.ts";
+import { parseSettings, type Section, type Settings, USAGE } from "./settings.ts";
+import { measureSpeed } from "./speed.ts";
+import { type Findings, renderTable } from "./table.ts";
+
+const MEASURES: Readonly<Record<Section, (settings: Settings) => Promise<Findings>>> = {
+  speed: measureSpeed,
+  evidence: measureEvidence,
+  receipt: measureReceipts,
+  memory: measureMemory,
+  bundle: measureBundles,
+};
+
+const settings = parseSettings(process.argv.slice(2));
+if (settings === null) process.stdout.write(USAGE);
+else await bench(settings);
+
+/** Progress goes to standard error: what is on standard output is the report. */
+async function bench(wanted: Settings): Promise<void> {
+  const about = `${describeMachine()}; ${describeLoad()}.`;
+  const all: Findings[] = [];
+  for (const section of wanted.sections) {
+    process.stderr.write(`${section} …\n`);
+    all.push(await MEASURES[section](wanted));
+  }
+  const parts = all.flatMap((findings) => findings.parts);
+  process.stdout.write(`${about}\n\n${renderTable(all.flatMap(({ rows }) => rows))}\n`);
+  process.stdout.write(parts.map((part) => `- ${part}\n`).join(""));
+}

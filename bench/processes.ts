@@ -1,0 +1,49 @@
+/** What the kernel counts. Linux only: it reads /proc. */
+import { readFile } from "node:fs/promises";
+
+/** /proc counts in these (USER_HZ), proc_pid_stat(5). */
+const TICKS_PER_SECOND = 100;
+
+/** Memory of one process, bytes. */
+export interface Resident {
+  /** All pages, those that other processes share included. */
+  readonly rss: number;
+  /** A shared page counts as its share. */
+  readonly pss: number;
+}
+
+/** The only child of a process: of a host, its enclave. */
+export async function childOf(pid: number): Promise<number> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8");
+  const [child] = children.trim().split(" ");
+  if (child === undefined || child === "") throw new Error(`process ${pid} has no child`);
+  return Number(child);
+}
+
+export async function residentOf(pid: number): Promise<Resident> {
+  const text = await readFile(`/proc/${pid}/smaps_rollup`, "utf8");
+  const bytes = (name: string): number => {
+    const found = new RegExp(`^${name}: +(\\d+) kB$`, "mu").exec(text)?.[1];
+    return found === undefined ? Number.NaN : Number(found) * 1024;
+  };
+  return { rss: bytes("Rss"), pss: bytes("Pss") };
+}
+
+/** CPU time of all threads of a process, seconds. */
+export async function cpuOf(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8");
+  // After the name, which is in parentheses, utime and stime are the 12th and 13th field.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** CPU time that was spent on anything, on all processors together, seconds. */
+export async function cpuOfMachine(): Promise<number> {
+  const [line = ""] = (await readFile("/proc/stat", "utf8")).split("\n", 1);
+  const [user = 0, nice = 0, system = 0, , , irq = 0, soft = 0, steal = 0] = line
+    .trim()
+    .split(/ +/u)
+    .slice(1)
+    .map(Number);
+  return (user + nice + system + irq + soft + steal) / TICKS_PER_SECOND;
+}
