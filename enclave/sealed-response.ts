@@ -60,7 +60,7 @@ export class SealedResponse {
   async flush(): Promise<void> {
     const sealed = await this.#sealer.seal(this.#take());
     if (sealed.length === 0) return;
-    if (this.#response.write(this.#withHead(sealed))) return;
+    if (this.#response.write(this.#withHead(sealed, null))) return;
     await withDeadline(drained(this.#response), DRAIN_TIMEOUT_MS);
   }
 
@@ -68,8 +68,9 @@ export class SealedResponse {
   async finish(last: Uint8Array): Promise<void> {
     this.#plaintext.push(last);
     const sealed = await this.#sealer.finish(this.#take());
-    const bytes = this.#withHead(sealed);
-    requireOpen(this.#response);
+    // An answer that is whole is sent with its length: one write here, and no chunks for the host.
+    const length = this.#begun ? null : this.#sealer.head.length + sealed.length;
+    const bytes = this.#withHead(sealed, length);
     this.#response.end(bytes);
   }
 
@@ -80,12 +81,15 @@ export class SealedResponse {
     return plaintext;
   }
 
-  /** The response nonce goes before the first chunk. */
-  #withHead(sealed: Uint8Array): Uint8Array {
+  /** The response nonce goes before the first chunk. @param length - of the whole, where known. */
+  #withHead(sealed: Uint8Array, length: number | null): Uint8Array {
     requireOpen(this.#response);
     if (this.#begun) return sealed;
     this.#begun = true;
-    this.#response.writeHead(200, HEADERS);
+    this.#response.writeHead(
+      200,
+      length === null ? HEADERS : { ...HEADERS, "content-length": length },
+    );
     return joinBytes([this.#sealer.head, sealed]);
   }
 }

@@ -111,9 +111,16 @@ function stopWithHost(running: { readonly enclave: RunningEnclave | null }, log:
   }, PARENT_POLL_MS).unref();
 }
 
-/** Without a buffer of ours, so that the last line is out before the process ends. */
+/**
+ * Without a buffer of ours, so that the last line is out before the process ends. Where nobody reads
+ * it any more, the host is gone, and so are we.
+ */
 function writeLine(line: string): void {
-  writeSync(STDOUT, line);
+  try {
+    writeSync(STDOUT, line);
+  } catch {
+    process.exit(1);
+  }
 }
 
 const log = jsonLog(writeLine, systemClock.nowMs);

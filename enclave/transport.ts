@@ -9,9 +9,6 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Open at a time; more are closed as they come. The host needs one an exchange, and a few. */
-const MAX_CONNECTIONS = 4096;
-
 /** One implementation a kind of socket: Unix sockets here, AF_VSOCK in the image. */
 export interface Transport {
   /** Resolves once connections are accepted. */
@@ -36,7 +33,6 @@ export function unixTransport(listenPath: string, dialPath: string): Transport {
         socket.once("close", () => open.delete(socket));
         accept(socket);
       });
-      server.maxConnections = MAX_CONNECTIONS;
       await listening(server, listenPath);
       await chmod(listenPath, 0o600);
       return { close: () => closed(server, open) };

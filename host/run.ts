@@ -77,8 +77,11 @@ async function serve(node: Node): Promise<number> {
   return 0;
 }
 
+/** Control characters but the line feed: the name of a file may hold what moves a terminal's cursor. */
+const CONTROL = /[^\P{Cc}\n]/gu;
+
 /** One line, for a person. A bug of ours keeps its stack. */
 function describe(error: unknown): string {
-  if (error instanceof HostError) return error.message;
+  if (error instanceof HostError) return error.message.replaceAll(CONTROL, "\u{fffd}");
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -10,6 +10,8 @@ import { EnclaveError } from "../errors.ts";
 
 /** Digits and sign of the longest 64-bit integer: what is longer is out of every range. */
 const MAX_INTEGER_CHARACTERS = 20;
+/** Numbers of one output as JSON: written out, they keep everyone else waiting. */
+const MAX_JSON_NUMBERS = 4_194_304;
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -185,15 +187,20 @@ function wrongValue(info: TensorInfo, index: number): EnclaveError {
 /**
  * The JSON array of a tensor's elements.
  *
- * @throws {@link EnclaveError} `output/binary-only` where JSON cannot say them: FP16, NaN, infinity.
+ * @throws {@link EnclaveError} `output/binary-only` where JSON cannot say them: FP16, NaN, infinity,
+ * too many.
  */
 export function encodeJsonData(info: TensorInfo, tensor: Tensor): string {
   const { datatype, elements } = tensor;
   if (!(elements instanceof Uint8Array)) return JSON.stringify(elements);
   if (datatype === "BYTES") throw new TypeError("BYTES are strings");
+  if (elements.length > MAX_JSON_NUMBERS && datatype === "BOOL") {
+    throw binaryOnly(info, `has ${elements.length} elements`);
+  }
   if (datatype === "BOOL") return `[${Array.from(elements, (byte) => byte !== 0).join(",")}]`;
   if (datatype === "FP16") throw binaryOnly(info, "is FP16");
   const view = numericView(datatype, elements);
+  if (view.length > MAX_JSON_NUMBERS) throw binaryOnly(info, `has ${view.length} elements`);
   if (view instanceof Float32Array || view instanceof Float64Array) {
     for (let i = 0; i < view.length; i++) {
       if (!Number.isFinite(view[i])) throw binaryOnly(info, "has values that are not finite");

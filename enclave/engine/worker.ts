@@ -12,6 +12,8 @@ const NO_FOLDER = "/dev/null";
 /** onnxruntime: logging severity "fatal". Its warnings may name what is in a tensor. */
 const LOG_FATAL = 4;
 const MAX_REASON_CHARACTERS = 500;
+/** All outputs of one run: they are copied, encoded and sealed, each time as large again. */
+const MAX_OUTPUT_BYTES = 268_435_456;
 
 interface Loaded {
   readonly session: InferenceSession;
@@ -88,10 +90,13 @@ async function run(message: Extract<ToWorker, { kind: "run" }>): Promise<void> {
       toFeeds(loaded, feeds),
       outputs.map((output) => loaded.outputs[output]?.name ?? ""),
     );
+    let bytes = 0;
     tensors = outputs.map((output) => {
       const info = loaded.outputs[output];
       const value = info === undefined ? undefined : results[info.name];
       if (info === undefined || value === undefined) throw new TypeError("output is missing");
+      bytes += value.size * DATATYPES[info.datatype].bytes;
+      if (bytes > MAX_OUTPUT_BYTES) throw new TypeError("outputs beyond what may be answered");
       return toWire(info.datatype, value);
     });
   } catch {
