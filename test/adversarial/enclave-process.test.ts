@@ -27,7 +27,7 @@ let nextIndex = 0;
 beforeAll(async () => {
   enclave = await startRealEnclave(MAX_BODY_BYTES);
   const first = await enclave.exchange(REQUEST);
-  expect([first.status, first.claims.index]).toEqual([200, 0]);
+  if (first.status !== 200 || first.claims.index !== 0) throw new Error("no first answer");
   wanted = first.text;
   nextIndex = 1;
 });
@@ -36,14 +36,9 @@ afterAll(() => enclave.close());
 /** How many exchanges it counts as begun and as under way. */
 async function counts(): Promise<{ readonly begun: number; readonly active: number }> {
   const { body } = await send(enclave, "GET", "/status");
-  const status: unknown = JSON.parse(new TextDecoder().decode(body));
-  expect(status).toMatchObject({
-    phase: "serving",
-    queue: { depth: expect.any(Number) as number },
-  });
-  const found = /"exchanges":(\d+),"live".*"exchanges":\{"active":(\d+)/u.exec(
-    JSON.stringify(status),
-  );
+  const text = new TextDecoder().decode(body);
+  expect(text).toMatch(/^\{"phase":"serving",/u);
+  const found = /"exchanges":(\d+),"live".*"exchanges":\{"active":(\d+)/u.exec(text);
   return { begun: Number(found?.[1]), active: Number(found?.[2]) };
 }
 
@@ -102,6 +97,7 @@ function httpRequest(body: Uint8Array, chunked: boolean): Uint8Array {
 describe("the enclave's socket", () => {
   it(`takes ${CASES} random byte strings`, { timeout: TEN_MINUTES }, async () => {
     const random = randomFrom(0xbad);
+    const answers = new Set<string>();
     await many(async (index) => {
       const bytes = noise(random, 8000);
       if (index % 2 === 0) {
@@ -109,12 +105,17 @@ describe("the enclave's socket", () => {
         return;
       }
       const answer = await send(enclave, "POST", "/gateway", bytes);
-      expect([answer.status, answer.contentType]).toEqual([400, "application/problem+json"]);
+      answers.add(`${answer.status} ${answer.contentType}`);
     });
+    expect([...answers]).toEqual(["400 application/problem+json"]);
   });
 
   it(`takes ${CASES} mutated requests`, { timeout: TEN_MINUTES }, async () => {
     const random = randomFrom(0xf00d);
+    const outcomes = new Map<string, number>();
+    const count = (outcome: string): void => {
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    };
     await many(async (index) => {
       const sealed = await seal(enclave.epoch, REQUEST);
       if (index % 2 === 0) {
@@ -125,15 +126,22 @@ describe("the enclave's socket", () => {
       }
       const body = mutate(random, sealed.body);
       const answer = await send(enclave, "POST", "/gateway", body);
-      if (answer.status !== 200) {
-        expect([400, 413]).toContain(answer.status);
-        expect(answer.contentType).toBe("application/problem+json");
-        return;
+      if (answer.status === 200) {
+        const inner = await open(sealed, answer.body);
+        const same = Buffer.compare(body, sealed.body) === 0;
+        count(`inner ${inner.status}${same ? " unchanged" : ""}`);
+      } else {
+        count(`${answer.status} ${answer.contentType}`);
       }
-      const inner = await open(sealed, answer.body);
-      const same = Buffer.compare(body, sealed.body) === 0;
-      expect([inner.status, inner.claims.phase]).toEqual([same ? 200 : 400, "final"]);
     });
+    // The request is one chunk: what is left of it opens as it was, or not at all.
+    const known = [
+      "400 application/problem+json",
+      "413 application/problem+json",
+      "inner 200 unchanged",
+    ];
+    for (const outcome of outcomes.keys()) expect(known).toContain(outcome);
+    expect(outcomes.get("400 application/problem+json")).toBeGreaterThan(CASES / 8);
   });
 
   it("takes connections that do nothing, and ends with them open", async () => {

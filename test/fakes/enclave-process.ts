@@ -13,8 +13,15 @@ import {
 import type { LogFields } from "../../host/log.ts";
 import { serveProvisioning } from "../../host/provision.ts";
 import { scanModels } from "../../host/store.ts";
-import { type EpochView, epochOf, open, seal, send } from "./ring.ts";
-import type { ClientRequest, Opened } from "./ring.ts";
+import {
+  type ClientRequest,
+  epochOf,
+  type EpochView,
+  open,
+  type Opened,
+  seal,
+  send,
+} from "./ring.ts";
 
 const MODELS = fileURLToPath(new URL("../../models", import.meta.url));
 

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseArguments, SHARED_OPTIONS } from "../../../client/cli/arguments.ts";
 import { attestCommand } from "../../../client/cli/commands/attest.ts";
 import type { Terminal } from "../../../client/cli/terminal.ts";
-import { NOW_MS } from "../../fakes/attester.ts";
+import { createAttester, makeEpoch, NOW_MS, seededRandom } from "../../fakes/attester.ts";
 import { createFakeNode, type FakeNode } from "./fake-gateway.ts";
 
 let node: FakeNode;
@@ -43,6 +43,10 @@ afterEach(async () => {
 });
 
 async function attest(...words: readonly string[]): Promise<number> {
+  return await attestWith([...words, "--at", String(NOW_MS)]);
+}
+
+async function attestWith(words: readonly string[]): Promise<number> {
   const same = (text: string): string => text;
   const terminal: Terminal = {
     paint: { good: same, bad: same, warn: same, dim: same, bold: same },
@@ -50,7 +54,7 @@ async function attest(...words: readonly string[]): Promise<number> {
     note: (line) => printed.push(line),
     write: () => undefined,
   };
-  const all = [...words, "--policy", join(directory, "policy.json"), "--at", String(NOW_MS)];
+  const all = [...words, "--policy", join(directory, "policy.json")];
   const args = parseArguments(
     all,
     [...attestCommand.options, ...SHARED_OPTIONS],
@@ -81,6 +85,21 @@ describe("attest", () => {
   it("says when it judged, where that is not now", async () => {
     await attest(url);
     expect(printed.join("\n")).toContain("judged as of 2026");
+  });
+
+  it("judges a file at its document's own time only with --archive, and no node so", async () => {
+    const path = join(directory, "bundle");
+    const lastMonth = (Math.floor(Date.now() / 1000) - 30 * 86_400) * 1000;
+    const attester = createAttester({ random: seededRandom("attest"), nowMs: lastMonth });
+    const old = await makeEpoch(attester);
+    await writeFile(path, old.bundle);
+    await writeFile(join(directory, "policy.json"), old.policyText);
+    expect(await attestWith([path])).toBe(1);
+    printed = [];
+    expect(await attestWith([path, "--archive"])).toBe(0);
+    expect(printed.join("\n")).toContain("judged at the document's own time");
+    await expect(attestWith([url, "--archive"])).rejects.toThrow("a node is judged now");
+    await expect(attest(path, "--archive")).rejects.toThrow("--archive and --at");
   });
 
   it("does not pass over a challenge that it cannot send", async () => {

@@ -160,12 +160,12 @@ describe("an enclave that closes", () => {
   it("does so by itself when its engine ends", { timeout: 10_000 }, async () => {
     host = await startHost(encodeProvisioning(PROVISIONING));
     // Its worker is the one that is made next.
-    const made = once(process, "worker");
+    const made = new Promise<Worker>((resolve) => process.once("worker", resolve));
     running = await start();
-    const [worker]: readonly Worker[] = await made;
+    const worker = await made;
     const socket = await dial("");
     const ended = closed(socket);
-    await worker?.terminate();
+    await worker.terminate();
     expect((await running.failure).code).toBe("engine/failed");
     await ended;
     expect(phases.at(-1)).toBe("closed");
@@ -222,7 +222,10 @@ describe("the simulated entry", () => {
     host = await startHost(encodeProvisioning(PROVISIONING));
     const sockets = ["--listen", join(folder, "enclave"), "--provision", join(folder, "host")];
     const args = [...sockets, "--vendor-key", join(folder, "vendor.pem")];
-    for (const bug of ["throw new RangeError('a secret')", "Promise.reject(RangeError('a secret'))"]) {
+    for (const bug of [
+      "throw new RangeError('a secret')",
+      "Promise.reject(RangeError('a secret'))",
+    ]) {
       const broken = `data:text/javascript,setTimeout(()=>{${bug}},1500)`;
       const ended = await run(args, ["--import", encodeURI(broken)]).done;
       expect([ended.code, ended.errors]).toEqual([1, ""]);

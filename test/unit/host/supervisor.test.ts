@@ -304,6 +304,14 @@ describe("a node that cannot start", () => {
     expect((await send(`${node.url}/readyz`)).status).toBe(200);
   });
 
+  it("gives a terminal nothing to act on, whatever the names of files", async () => {
+    const state = join(scratch(), "state");
+    const named = launch(["--models", "a\u001b[2Jb\rc", "--state", state], { program: MAIN });
+    expect(await named.exit).toBe(1);
+    expect(named.stderr()).toMatch(oneLine);
+    expect(named.stderr()).toContain("a\u{fffd}[2Jb\u{fffd}c is not a directory");
+  });
+
   it("refuses its arguments with status 2, and its models with 1", async () => {
     const tee = launch(["--tee", "nitro"], { program: MAIN });
     expect(await tee.exit).toBe(2);
