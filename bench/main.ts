@@ -16,9 +16,22 @@ const MEASURES: Readonly<Record<Section, (settings: Settings) => Promise<Finding
   bundle: measureBundles,
 };
 
-const settings = parseSettings(process.argv.slice(2));
-if (settings === null) process.stdout.write(USAGE);
-else await bench(settings);
+process.exitCode = await main(process.argv.slice(2));
+
+/** A figure over its bound is a finding, not a failure: the exit code says whether all was measured. */
+async function main(argv: readonly string[]): Promise<number> {
+  let settings: Settings | null;
+  try {
+    settings = parseSettings(argv);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return 2;
+  }
+  if (settings === null) process.stdout.write(USAGE);
+  else await bench(settings);
+  return 0;
+}
 
 /** Progress goes to standard error: what is on standard output is the report. */
 async function bench(wanted: Settings): Promise<void> {

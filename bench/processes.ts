@@ -8,8 +8,10 @@ const TICKS_PER_SECOND = 100;
 export interface Resident {
   /** All pages, those that other processes share included. */
   readonly rss: number;
-  /** A shared page counts as its share. */
+  /** A page that n processes share counts as one n-th, whoever the others are. */
   readonly pss: number;
+  /** Pages of no file: nobody shares them. */
+  readonly anonymous: number;
 }
 
 /** The only child of a process: of a host, its enclave. */
@@ -26,7 +28,7 @@ export async function residentOf(pid: number): Promise<Resident> {
     const found = new RegExp(`^${name}: +(\\d+) kB$`, "mu").exec(text)?.[1];
     return found === undefined ? Number.NaN : Number(found) * 1024;
   };
-  return { rss: bytes("Rss"), pss: bytes("Pss") };
+  return { rss: bytes("Rss"), pss: bytes("Pss"), anonymous: bytes("Anonymous") };
 }
 
 /** CPU time of all threads of a process, seconds. */
