@@ -15,13 +15,8 @@ import { type ModelRef, parseModelSet } from "./models.ts";
 import { type Evidence, type VerifiedEvidence, verifyEvidence } from "./nitro.ts";
 import type { Policy } from "./policy.ts";
 import { formatTime } from "./time.ts";
-import {
-  Checklist,
-  EVIDENCE_CHECKS,
-  type Mode,
-  type Verdict,
-  type VerdictFacts,
-} from "./verdict.ts";
+import { EVIDENCE_CHECKS } from "./checks.ts";
+import { Checklist, type Mode, type Verdict, type VerdictFacts } from "./verdict.ts";
 
 export interface AppraisalContext<M extends Mode = Mode> {
   /**

@@ -14,7 +14,8 @@ import {
   verifyReceipt,
 } from "./receipt.ts";
 import type { Head } from "./transcript.ts";
-import { Checklist, EXCHANGE_CHECKS, type Finding, Refusal, type Verdict } from "./verdict.ts";
+import { EXCHANGE_CHECKS } from "./checks.ts";
+import { Checklist, type Finding, Refusal, type Verdict } from "./verdict.ts";
 
 /** What a Relying Party holds of an exchange of its own. */
 export interface ExchangeEvidence {

@@ -101,16 +101,8 @@ export {
   type Policy,
 } from "./policy.ts";
 export { requireKnownRoots } from "./anchors.ts";
-export {
-  type Check,
-  type CheckId,
-  EVIDENCE_CHECKS,
-  EXCHANGE_CHECKS,
-  type FailureClass,
-  incompleteVerdict,
-  type Mode,
-  type Verdict,
-} from "./verdict.ts";
+export { type CheckId, EVIDENCE_CHECKS, EXCHANGE_CHECKS, type FailureClass } from "./checks.ts";
+export { type Check, incompleteVerdict, type Mode, type Verdict } from "./verdict.ts";
 export {
   type AppraisalContext,
   appraiseBundle,

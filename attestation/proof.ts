@@ -24,7 +24,8 @@ import type { Policy } from "./policy.ts";
 import { MAX_RECEIPT_BYTES, parseReceipt, type ReceiptClaims } from "./receipt.ts";
 import { DIGEST_BYTES, Fields, parseFields, type Shape } from "./structure.ts";
 import { Transcript } from "./transcript.ts";
-import { Checklist, EVIDENCE_CHECKS, EXCHANGE_CHECKS, type Verdict } from "./verdict.ts";
+import { EVIDENCE_CHECKS, EXCHANGE_CHECKS } from "./checks.ts";
+import { Checklist, type Verdict } from "./verdict.ts";
 
 const TAG = "countersign/proof/v1";
 

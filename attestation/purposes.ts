@@ -3,7 +3,7 @@
  *
  * Texts are part of no protocol and may change.
  */
-import type { CheckId } from "./verdict.ts";
+import type { CheckId } from "./checks.ts";
 
 export interface Purpose {
   readonly proves: string;

@@ -4,7 +4,7 @@
  */
 import type { AttestationErrorCode } from "./errors.ts";
 import { PURPOSE } from "./purposes.ts";
-import type { CheckId, FailureClass } from "./verdict.ts";
+import type { CheckId, FailureClass } from "./checks.ts";
 
 interface Remedy {
   readonly failure: FailureClass;

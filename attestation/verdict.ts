@@ -5,53 +5,10 @@
  * after is "not reached". A check that the policy switched off in words, or that does not apply to
  * what was judged, is a `skip` that says so and does not hinder "verified". Any other skip does.
  */
+import { type CheckId, EVIDENCE_CHECKS, type FailureClass } from "./checks.ts";
 import { AttestationError, type AttestationErrorCode } from "./errors.ts";
 import { PURPOSE } from "./purposes.ts";
 import { failureClass, remedy } from "./remedies.ts";
-
-/** Checks of evidence, in order. */
-export const EVIDENCE_CHECKS = [
-  "policy",
-  "bundle",
-  "platform",
-  "signature",
-  "chain",
-  "debug",
-  "measurement",
-  "binding",
-  "lifetime",
-  "keyset",
-  "modelset",
-  "config",
-  "register",
-  "models",
-  "suite",
-  "freshness",
-] as const;
-
-/** Checks of one exchange, in order, after those of the evidence. */
-export const EXCHANGE_CHECKS = [
-  "receipt",
-  "epoch",
-  "index",
-  "model",
-  "request",
-  "response",
-  "complete",
-] as const;
-
-export type CheckId = (typeof EVIDENCE_CHECKS)[number] | (typeof EXCHANGE_CHECKS)[number];
-
-/** What a person can act on. `rotated` and `unreachable` are said by whoever owns the transport. */
-export type FailureClass =
-  | "tampered"
-  | "untrusted"
-  | "stale"
-  | "rotated"
-  | "expired"
-  | "truncated"
-  | "unreachable"
-  | "malformed";
 
 export interface Check {
   readonly id: CheckId;

@@ -98,7 +98,7 @@ describe("attest", () => {
     printed = [];
     expect(await attestWith([path, "--archive"])).toBe(0);
     expect(printed.join("\n")).toContain("judged at the document's own time");
-    await expect(attestWith([url, "--archive"])).rejects.toThrow("a node is judged now");
+    await expect(attestWith([url, "--archive"])).rejects.toThrow("--archive, and a node");
     await expect(attest(path, "--archive")).rejects.toThrow("--archive and --at");
   });
 
