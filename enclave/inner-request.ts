@@ -1,4 +1,5 @@
 /** From the plaintext of a request to a web-standard `Request`, leaf by leaf. */
+import { joinBytes } from "@countersign/attestation";
 import {
   decodeRequest,
   type DecodedRequest,
@@ -126,21 +127,11 @@ async function readBody(
   let length = 0;
   for (;;) {
     const chunk = await content.next();
-    if (chunk === null) return joined(chunks, length);
+    if (chunk === null) return new Uint8Array(joinBytes(chunks));
     chunks.push(chunk);
     length += chunk.length;
     if (length > SMALL_BODY_BYTES) return streamBody(chunks, content);
   }
-}
-
-function joined(chunks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return bytes;
 }
 
 function streamBody(first: readonly Uint8Array[], content: Content): ReadableStream<Uint8Array> {

@@ -60,7 +60,7 @@ export class SealedResponse {
   async flush(): Promise<void> {
     const sealed = await this.#sealer.seal(this.#take());
     if (sealed.length === 0) return;
-    if (this.#response.write(this.#withHead(sealed, null))) return;
+    if (this.#response.write(this.#withHead(sealed))) return;
     await withDeadline(drained(this.#response), DRAIN_TIMEOUT_MS);
   }
 
@@ -68,9 +68,8 @@ export class SealedResponse {
   async finish(last: Uint8Array): Promise<void> {
     this.#plaintext.push(last);
     const sealed = await this.#sealer.finish(this.#take());
-    // An answer that is whole is sent with its length: one write here, and no chunks for the host.
-    const length = this.#begun ? null : this.#sealer.head.length + sealed.length;
-    const bytes = this.#withHead(sealed, length);
+    const bytes = this.#withHead(sealed);
+    requireOpen(this.#response);
     this.#response.end(bytes);
   }
 
@@ -81,15 +80,12 @@ export class SealedResponse {
     return plaintext;
   }
 
-  /** The response nonce goes before the first chunk. @param length - of the whole, where known. */
-  #withHead(sealed: Uint8Array, length: number | null): Uint8Array {
+  /** The response nonce goes before the first chunk. */
+  #withHead(sealed: Uint8Array): Uint8Array {
     requireOpen(this.#response);
     if (this.#begun) return sealed;
     this.#begun = true;
-    this.#response.writeHead(
-      200,
-      length === null ? HEADERS : { ...HEADERS, "content-length": length },
-    );
+    this.#response.writeHead(200, HEADERS);
     return joinBytes([this.#sealer.head, sealed]);
   }
 }

@@ -93,6 +93,31 @@ describe("nonces, RFC 9180 §5.2", () => {
 });
 
 describe("contexts", () => {
+  for (const [provider, p] of providers) {
+    it(`${provider}: of different info, used in turn, are different`, async () => {
+      const key = await importRecipientKey(p, 0x0020, new Uint8Array(32).fill(1));
+      const infos = [1, 2, 1, 2].map((byte) => new Uint8Array(9).fill(byte));
+      const label = new Uint8Array(3);
+      const secrets = [];
+      for (const info of infos) {
+        const sender = await setupSender(
+          withRandom(p, new Uint8Array(32).fill(7)),
+          0x0020,
+          2,
+          key.publicKey,
+          info,
+        );
+        const recipient = await setupRecipient(p, key, 2, sender.enc, info);
+        const secret = await sender.export(label, 32);
+        expect(await recipient.export(label, 32)).toEqual(secret);
+        secrets.push(secret);
+      }
+      expect(secrets[2]).toEqual(secrets[0]);
+      expect(secrets[3]).toEqual(secrets[1]);
+      expect(secrets[1]).not.toEqual(secrets[0]);
+    });
+  }
+
   const none = new Uint8Array(0);
   const text = new Uint8Array([1, 2, 3]);
 

@@ -49,6 +49,18 @@ describe("primitives", () => {
       for (const output of outputs) expect(output?.constructor).toBe(Uint8Array);
     });
 
+    it(`${name}: encapsulates to the key it is given, whichever came before`, async () => {
+      const seeds = [1, 2].map((byte) => new Uint8Array(64).fill(byte));
+      const keys = await Promise.all(seeds.map((seed) => p.mlkem768.key(seed)));
+      // One array for both keys: what it held before must not count.
+      const given = new Uint8Array(1184);
+      for (const key of [...keys, ...keys]) {
+        given.set(key.publicKey);
+        const sent = await p.mlkem768.encapsulate(given);
+        expect(sent?.sharedSecret).toEqual(await key.decapsulate(sent?.ciphertext ?? given));
+      }
+    });
+
     it(`${name}: an AEAD outlives the key bytes it was made of`, async () => {
       const key = new Uint8Array(32).fill(9);
       const aead = await p.aesGcm(key);
