@@ -39,6 +39,11 @@ export async function readHeap(pid: number): Promise<Heap> {
     socket.send(JSON.stringify({ id, method, params }));
     return promise;
   };
+  // The port is everyone's: another process's inspector may have been there first.
+  const named = await ask("Runtime.evaluate", { expression: "process.pid" });
+  if (member(member(named, "result"), "value") !== pid) {
+    throw new Error(`another process than ${pid} has its inspector open`);
+  }
   await ask("HeapProfiler.collectGarbage");
   const usage = await ask("Runtime.getHeapUsage");
   await ask("Runtime.evaluate", { expression: CLOSE_LATER });

@@ -13,7 +13,7 @@ import {
   utf8,
 } from "../fakes/ring.ts";
 
-/** Of each kind. COUNTERSIGN_FUZZ=full for 10 000. */
+/** Of each kind; COUNTERSIGN_FUZZ=full for the 10 000 that enclave-process.test.ts always runs. */
 const CASES = process.env["COUNTERSIGN_FUZZ"] === "full" ? 10_000 : 2_000;
 const SIDE_BY_SIDE = 16;
 const SEED = 0x5eed;
