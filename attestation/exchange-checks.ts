@@ -2,7 +2,7 @@
 import type { VerifiedEpoch } from "./appraisal.ts";
 import { encodeHex, equalBytes } from "./bytes.ts";
 import { modelStanding, type Policy } from "./policy.ts";
-import { type ModelRef, sameModel } from "./models.ts";
+import { type AskedModel, type ModelRef, sameModel } from "./models.ts";
 import type { ReceiptClaims } from "./receipt.ts";
 import { skewSeconds } from "./evidence-checks.ts";
 import { formatTime } from "./time.ts";
@@ -59,13 +59,13 @@ export function rightModel(
   claims: ReceiptClaims,
   epoch: VerifiedEpoch,
   policy: Policy,
-  modelId: string | null,
+  asked: AskedModel | null,
 ): Finding<null> {
   const { model, outcome } = claims;
-  const asked = modelId === null ? "a model" : `model ${modelId}`;
+  const wanted = askedText(asked);
   if (model === null) {
-    if (modelId !== null && outcome.status < FIRST_REFUSAL) {
-      throw new Refusal("receipt/model", "no model", asked);
+    if (asked !== null && outcome.status < FIRST_REFUSAL) {
+      throw new Refusal("receipt/model", "no model", wanted);
     }
     return { found: "no model", wanted: "a model only where one answered", value: null };
   }
@@ -73,7 +73,12 @@ export function rightModel(
   if (!epoch.models.some((served) => sameModel(served, model))) {
     throw new Refusal("receipt/model", found, "a model of the epoch");
   }
-  if (modelId !== null && model.id !== modelId) throw new Refusal("receipt/model", found, asked);
+  if (asked !== null && model.id !== asked.id) {
+    throw new Refusal("receipt/model", found, wanted);
+  }
+  if (asked !== null && asked.version !== null && model.version !== asked.version) {
+    throw new Refusal("receipt/model", found, wanted);
+  }
   const standing = modelStanding(policy, model);
   switch (standing) {
     case "revoked":
@@ -81,12 +86,17 @@ export function rightModel(
     case "unlisted":
       throw new Refusal("policy/model", found, "a model of the policy");
     case "unchecked":
-      return { found, wanted: `${asked} of the epoch; the policy allows any`, value: null };
+      return { found, wanted: `${wanted} of the epoch; the policy allows any`, value: null };
     case "allowed":
-      return { found, wanted: `${asked} of the epoch and of the policy`, value: null };
+      return { found, wanted: `${wanted} of the epoch and of the policy`, value: null };
     default:
       return standing satisfies never;
   }
+}
+
+function askedText(asked: AskedModel | null): string {
+  if (asked === null) return "a model";
+  return asked.version === null ? `model ${asked.id}` : `model ${asked.id} ${asked.version}`;
 }
 
 /**

@@ -1,6 +1,7 @@
 /**
  * Appraisal of one exchange: whether a receipt of a verified epoch fits what was sent and received.
  */
+import type { AskedModel } from "./models.ts";
 import type { VerifiedEpoch } from "./appraisal.ts";
 import type { Awaitable } from "./bytes.ts";
 import { AttestationError } from "./errors.ts";
@@ -32,8 +33,8 @@ export interface ExchangeEvidence {
   readonly status: number | null;
   /** Whether the final chunk of the answer was opened. */
   readonly complete: boolean;
-  /** The id of the model the request named; null where it named none. */
-  readonly modelId: string | null;
+  /** The model that the request named; null where it named none. */
+  readonly asked: AskedModel | null;
   /** Unix milliseconds. */
   readonly nowMs: number;
 }
@@ -97,8 +98,8 @@ async function judgeChecks(
   // 2. It is the final receipt of this exchange, and the right model's.
   const at = { exchange: opened?.exchange ?? null, nowMs };
   await checklist.judge("index", () => checks.finalOfExchange(claims, epoch, policy, at));
-  const modelId = opened?.modelId ?? null;
-  await checklist.judge("model", () => checks.rightModel(claims, epoch, policy, modelId));
+  const asked = opened?.asked ?? null;
+  await checklist.judge("model", () => checks.rightModel(claims, epoch, policy, asked));
   // 3. Both directions are as they were here, and whole.
   if (opened === null) {
     await checklist.judge("request", () => checks.unopened("the request"));

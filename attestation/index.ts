@@ -60,7 +60,7 @@ export {
   parseEpochBinding,
 } from "./binding.ts";
 export { encodeKeyset, type Keyset, parseKeyset, type Suite, suiteOf, SUITES } from "./keyset.ts";
-export { encodeModelSet, type ModelRef, parseModelSet } from "./models.ts";
+export { type AskedModel, encodeModelSet, type ModelRef, parseModelSet } from "./models.ts";
 export { encodeRuntimeConfig, parseRuntimeConfig, type RuntimeConfig } from "./config.ts";
 export { type Bundle, encodeBundle, MAX_BUNDLE_BYTES, parseBundle } from "./bundle.ts";
 export {

@@ -17,6 +17,13 @@ const MAX_MODELS = 1024;
 
 const MODEL_SET: Shape = { code: "models/structure", name: "ModelSet", required: [1, 2] };
 
+/** A model as a request names it. */
+export interface AskedModel {
+  readonly id: string;
+  /** Null where the request leaves the version to the enclave. */
+  readonly version: string | null;
+}
+
 /** One model: its id and version, and the digest of its manifest. */
 export interface ModelRef {
   readonly id: string;

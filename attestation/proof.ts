@@ -168,7 +168,7 @@ async function openedEvidence(
     responseHead: await response.head(),
     status: shownStatus(opening.response[0]),
     complete: true,
-    modelId: null,
+    asked: null,
     nowMs,
   };
   return { kind: "opened", exchange };

@@ -151,7 +151,7 @@ function evidenceOf(receipt: Uint8Array, claims: ReceiptClaims): ExchangeEvidenc
     responseHead: claims.response,
     status: claims.outcome.status,
     complete: true,
-    modelId: "digits",
+    asked: { id: "digits", version: null },
     nowMs: claims.issuedAt * 1000,
   };
 }

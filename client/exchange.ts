@@ -1,5 +1,6 @@
 import {
   appraiseExchange,
+  type AskedModel,
   concatBytes,
   encodeHex,
   encodeProof,
@@ -59,7 +60,7 @@ export class Exchange {
   readonly sealed: SealedRequest;
   readonly #settings: ExchangeSettings;
   readonly #epoch: VerifiedEpoch<"live">;
-  readonly #modelId: string | null;
+  readonly #asked: AskedModel | null;
   readonly #cti: Uint8Array;
   readonly #kc: Uint8Array;
   readonly #request: Transcript;
@@ -71,7 +72,7 @@ export class Exchange {
   constructor(
     settings: ExchangeSettings,
     epoch: VerifiedEpoch<"live">,
-    modelId: string | null,
+    asked: AskedModel | null,
     keys: { readonly sealed: SealedRequest; readonly cti: Uint8Array; readonly kc: Uint8Array },
     requestLeaves: readonly Uint8Array[],
   ) {
@@ -79,7 +80,7 @@ export class Exchange {
     this.sealed = keys.sealed;
     this.#settings = settings;
     this.#epoch = epoch;
-    this.#modelId = modelId;
+    this.#asked = asked;
     this.#cti = keys.cti;
     this.#kc = keys.kc;
     this.#request = new Transcript(settings.primitives, keys.kc, "request");
@@ -148,7 +149,7 @@ export class Exchange {
       responseHead: await this.#response.head(),
       status,
       complete,
-      modelId: this.#modelId,
+      asked: this.#asked,
       nowMs: this.#settings.now(),
     });
   }
@@ -171,8 +172,8 @@ export async function sealExchange(
   const sealed = await sealRequest(primitives, parseKeyConfig(epoch.keyConfig), plaintext);
   const kc = await sealed.export(TRANSCRIPT_LABEL, TRANSCRIPT_KEY_BYTES);
   const cti = await exchangeId(primitives, sealed.enc);
-  const modelId = modelOfPath(request.path);
-  return new Exchange(settings, epoch, modelId, { sealed, cti, kc }, [preamble, ...contents]);
+  const asked = modelOfPath(request.path);
+  return new Exchange(settings, epoch, asked, { sealed, cti, kc }, [preamble, ...contents]);
 }
 
 /** The encapsulated request in one array. */

@@ -104,7 +104,7 @@ describe("an exchange with the simulation", () => {
       responseHead: opened.responseHead,
       status: opened.status,
       complete: true,
-      modelId: MODEL.id,
+      asked: { id: MODEL.id, version: null },
       nowMs,
     });
     return verdict.result;

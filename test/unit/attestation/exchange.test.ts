@@ -70,7 +70,7 @@ async function evidenceOf(
     responseHead: await headOf(kc, "response", responseLeaves),
     status: exchange.claims.outcome.status,
     complete: true,
-    modelId: "digits",
+    asked: { id: "digits", version: "1" },
     nowMs: NOW_MS,
     ...change,
   };
@@ -149,7 +149,7 @@ describe("a genuine exchange", () => {
     const { epoch: loose } = await appraiseBundle(epoch.bundle, any, context);
     if (loose === null) throw new TypeError("not accepted");
     const exchange = await makeExchange(epoch, { claims: { model: unlisted } });
-    const evidence = await evidenceOf(exchange, { modelId: "unlisted" });
+    const evidence = await evidenceOf(exchange, { asked: { id: "unlisted", version: null } });
     const verdict = await appraiseExchange(loose, any, evidence);
     expect(verdict.result).toBe("verified");
     expect(verdict.checks.find(({ id }) => id === "models")?.status).toBe("skip");
@@ -237,6 +237,13 @@ describe("each check fails for its reason", () => {
       "model",
       "receipt/model",
       "tampered",
+      "another version than asked for",
+      { evidence: { asked: { id: "digits", version: "2" } } },
+    ],
+    [
+      "model",
+      "receipt/model",
+      "tampered",
       "another digest under the name",
       { claims: { model: { ...digits, digest: sha256("x") } } },
     ],
@@ -245,7 +252,7 @@ describe("each check fails for its reason", () => {
       "policy/model",
       "untrusted",
       "a model the policy does not list",
-      { claims: { model: unlisted }, evidence: { modelId: null } },
+      { claims: { model: unlisted }, evidence: { asked: null } },
     ],
     [
       "model",
@@ -336,7 +343,7 @@ describe("both sides of each limit of time", () => {
 
 describe("no model", () => {
   it("answers where none was asked for", async () => {
-    const verdict = await judge({ claims: { model: null }, evidence: { modelId: null } });
+    const verdict = await judge({ claims: { model: null }, evidence: { asked: null } });
     expect(verdict.result).toBe("verified");
   });
 
@@ -373,7 +380,7 @@ describe("a refusal", () => {
 
 describe("what is not known", () => {
   it("is not compared", async () => {
-    const evidence = { exchange: null, status: null, modelId: null };
+    const evidence = { exchange: null, status: null, asked: null };
     expect((await judge({ evidence })).result).toBe("verified");
   });
 });
