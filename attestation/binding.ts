@@ -8,10 +8,17 @@
  * Digests are SHA-256 of the exact bytes sent. The tag separates purposes: a document made for
  * anything else carries another tag and is never taken for an epoch.
  */
-import { type CborKey, type CborValue, decodeCbor, DETERMINISTIC, encodeCbor } from "./cbor.ts";
+import {
+  type CborKey,
+  type CborValue,
+  decodeCbor,
+  DETERMINISTIC,
+  encodeCbor,
+  isMap,
+} from "./cbor.ts";
 import { AttestationError } from "./errors.ts";
 import { sha384 } from "./hashes.ts";
-import { DIGEST_BYTES, Fields, isMap } from "./structure.ts";
+import { DIGEST_BYTES, Fields } from "./structure.ts";
 
 const TAG = "countersign/epoch/v1";
 

@@ -269,7 +269,13 @@ function write(value: CborValue, writer: Writer): void {
   }
 }
 
-function isArray(value: CborValue): value is readonly CborValue[] {
+/** Whether an item, or what a map holds under a key, is a map. */
+export function isMap(value: CborValue | undefined): value is CborMap {
+  return value instanceof Map;
+}
+
+/** Whether an item, or what a map holds under a key, is an array. */
+export function isArray(value: CborValue | undefined): value is readonly CborValue[] {
   return Array.isArray(value);
 }
 

@@ -5,7 +5,7 @@
  * optional), and no header can change what is verified.
  */
 import { equalBytes } from "./bytes.ts";
-import { CborTag, type CborValue, decodeCbor, DETERMINISTIC, encodeCbor } from "./cbor.ts";
+import { CborTag, type CborValue, decodeCbor, DETERMINISTIC, encodeCbor, isArray } from "./cbor.ts";
 import {
   type Curve,
   isSignature,
@@ -14,7 +14,7 @@ import {
   verifyEcdsa,
 } from "./ecdsa.ts";
 import { AttestationError } from "./errors.ts";
-import { isArray, isTag } from "./structure.ts";
+import { isTag } from "./structure.ts";
 
 export type CoseAlgorithm = "ES256" | "ES384";
 

@@ -20,6 +20,8 @@ export {
   decodeCbor,
   DETERMINISTIC,
   encodeCbor,
+  isArray,
+  isMap,
 } from "./cbor.ts";
 export type { Brand } from "./brand.ts";
 export {

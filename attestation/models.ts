@@ -7,9 +7,9 @@
  * Sorted by id, then version, bytewise; no pair twice.
  */
 import { equalBytes } from "./bytes.ts";
-import { type CborKey, type CborValue, encodeCbor } from "./cbor.ts";
+import { type CborKey, type CborValue, encodeCbor, isArray } from "./cbor.ts";
 import { AttestationError, type AttestationErrorCode } from "./errors.ts";
-import { DIGEST_BYTES, isArray, parseFields, requireName, type Shape } from "./structure.ts";
+import { DIGEST_BYTES, parseFields, requireName, type Shape } from "./structure.ts";
 
 const TAG = "countersign/models/v1";
 /** PROTOCOL.md, "Limits". */

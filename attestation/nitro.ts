@@ -3,14 +3,13 @@
  * §3.2), a COSE_Sign1 by a leaf certificate whose chain it carries.
  */
 import type { Brand } from "./brand.ts";
-import { type CborMap, type CborProfile, type CborValue, decodeCbor } from "./cbor.ts";
+import { type CborMap, type CborProfile, type CborValue, decodeCbor, isArray } from "./cbor.ts";
 import { MAX_CERTIFICATE_BYTES } from "./certificate.ts";
 import { type Chain, chainValidity, parseChain, type Validity } from "./chain.ts";
 import { type CoseProfile, type CoseSign1, parseCoseSign1, verifyCoseSign1 } from "./cose.ts";
 import { importPoint, verifyEcdsa } from "./ecdsa.ts";
 import { AttestationError } from "./errors.ts";
 import { IMAGE_REGISTERS, type Measurement, parseMeasurement } from "./measurement.ts";
-import { isArray } from "./structure.ts";
 
 /** Three fields of 1024 bytes, 32 registers, 8 certificates and their heads need 13.3 KiB. */
 export const MAX_EVIDENCE_BYTES = 16_384;

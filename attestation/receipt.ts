@@ -21,13 +21,14 @@ import {
   type CborValue,
   DETERMINISTIC,
   encodeCbor,
+  isArray,
 } from "./cbor.ts";
 import { encodeCoseSign1, parseCoseSign1, sigStructure } from "./cose.ts";
 import { isLowS, isSignature, lowS } from "./ecdsa.ts";
 import { AttestationError } from "./errors.ts";
 import type { Hashes } from "./hashes.ts";
 import { type ModelRef, modelValue, parseModelRef } from "./models.ts";
-import { DIGEST_BYTES, Fields, isArray, parseFields, type Shape } from "./structure.ts";
+import { DIGEST_BYTES, Fields, parseFields, type Shape } from "./structure.ts";
 import type { Head } from "./transcript.ts";
 
 const PROFILE_NAME = "countersign/receipt/v1";

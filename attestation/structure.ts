@@ -12,6 +12,8 @@ import {
   type CborValue,
   decodeCbor,
   DETERMINISTIC,
+  isArray,
+  isMap,
 } from "./cbor.ts";
 import { AttestationError, type AttestationErrorCode } from "./errors.ts";
 
@@ -135,14 +137,6 @@ export function requireName(value: CborValue, refusal: () => AttestationError): 
 export function requirePhrase(value: CborValue, refusal: () => AttestationError): string {
   if (typeof value !== "string" || !PHRASE.test(value)) throw refusal();
   return value;
-}
-
-export function isMap(value: CborValue): value is CborMap {
-  return value instanceof Map;
-}
-
-export function isArray(value: CborValue): value is readonly CborValue[] {
-  return Array.isArray(value);
 }
 
 export function isTag(value: CborValue, tag: number): value is CborTag {

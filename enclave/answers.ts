@@ -16,7 +16,7 @@ export interface Refusal {
 
 /** What the host, and whoever asked it, is told of a request that did not open. */
 export function outerProblem(error: unknown): ProblemCode {
-  if (error instanceof ProtocolError) return protocolProblem(error.code);
+  if (error instanceof ProtocolError) return PROBLEM_OF[faultOf(error.code)];
   if (error instanceof EnclaveError && isExchangeError(error.code)) {
     return exchangeProblem(error.code);
   }
@@ -38,14 +38,17 @@ export function errorCode(error: unknown): string {
   return error instanceof Error ? error.name : "unknown";
 }
 
-function protocolProblem(code: ProtocolErrorCode): ProblemCode {
+/** Whose fault a refused message is, and what of it they can mend. */
+type Fault = "key" | "size" | "message" | "ours";
+
+function faultOf(code: ProtocolErrorCode): Fault {
   switch (code) {
     case "ohttp/unknown-key":
     case "hpke/destroyed":
-      return "unknownKey";
+      return "key";
     case "ohttp/too-large":
     case "bhttp/too-large":
-      return "tooLarge";
+      return "size";
     case "hpke/open":
     case "hpke/key":
     case "hpke/exhausted":
@@ -57,18 +60,25 @@ function protocolProblem(code: ProtocolErrorCode): ProblemCode {
     case "bhttp/field":
     case "bhttp/truncated":
     case "field/byte-sequence":
-      return "malformed";
+      return "message";
     case "manifest/structure":
     case "manifest/path":
     case "manifest/too-large":
     case "provisioning/structure":
     case "provisioning/limit":
     case "provisioning/model":
-      return "unavailable";
+      return "ours";
     default:
       return code satisfies never;
   }
 }
+
+const PROBLEM_OF: Readonly<Record<Fault, ProblemCode>> = {
+  key: "unknownKey",
+  size: "tooLarge",
+  message: "malformed",
+  ours: "unavailable",
+};
 
 function exchangeProblem(code: ExchangeErrorCode): ProblemCode {
   switch (code) {
@@ -94,33 +104,17 @@ function exchangeProblem(code: ExchangeErrorCode): ProblemCode {
 }
 
 function protocolRefusal(code: ProtocolErrorCode): Refusal {
-  switch (code) {
-    case "ohttp/too-large":
-    case "bhttp/too-large":
+  const fault = faultOf(code);
+  switch (fault) {
+    case "size":
       return { status: 413, code, message: "the request is too large" };
-    case "hpke/open":
-    case "hpke/key":
-    case "hpke/exhausted":
-    case "hpke/destroyed":
-    case "ohttp/malformed":
-    case "ohttp/unknown-key":
-    case "ohttp/suite":
-    case "ohttp/truncated":
-    case "ohttp/key-config":
-    case "bhttp/malformed":
-    case "bhttp/field":
-    case "bhttp/truncated":
-    case "field/byte-sequence":
+    case "key":
+    case "message":
       return { status: 400, code, message: "the request could not be read" };
-    case "manifest/structure":
-    case "manifest/path":
-    case "manifest/too-large":
-    case "provisioning/structure":
-    case "provisioning/limit":
-    case "provisioning/model":
+    case "ours":
       return exchangeRefusal("exchange/handler");
     default:
-      return code satisfies never;
+      return fault satisfies never;
   }
 }
 

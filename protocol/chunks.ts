@@ -1,5 +1,5 @@
 /** The chunk framing of draft-ietf-ohai-chunked-ohttp-08 §4 and §5, both directions alike. */
-import { encodeUtf8 } from "@countersign/attestation";
+import { encodeUtf8, joinBytes } from "@countersign/attestation";
 import type { ChunkOpener, ChunkSealer } from "./cipher.ts";
 import { ProtocolError } from "./errors.ts";
 import { AEAD_TAG_BYTES } from "./hpke.ts";
@@ -67,7 +67,7 @@ export function* cutChunks(pieces: Iterable<Uint8Array>): Generator<Chunk, void,
     while (held + piece.length - offset > MAX_CHUNK_PLAINTEXT) {
       const taken = offset + MAX_CHUNK_PLAINTEXT - held;
       pending.push(piece.subarray(offset, taken));
-      yield { plaintext: joinBytes(pending, MAX_CHUNK_PLAINTEXT), final: false };
+      yield { plaintext: joined(pending), final: false };
       pending = [];
       held = 0;
       offset = taken;
@@ -75,17 +75,11 @@ export function* cutChunks(pieces: Iterable<Uint8Array>): Generator<Chunk, void,
     pending.push(piece.subarray(offset));
     held += piece.length - offset;
   }
-  yield { plaintext: joinBytes(pending, held), final: true };
+  yield { plaintext: joined(pending), final: true };
 }
 
-function joinBytes(parts: readonly Uint8Array[], length: number): Uint8Array {
+/** Without a copy where there is one part only. */
+function joined(parts: readonly Uint8Array[]): Uint8Array {
   const only = parts.length === 1 ? parts[0] : undefined;
-  if (only !== undefined) return only;
-  const joined = new Uint8Array(length);
-  let offset = 0;
-  for (const part of parts) {
-    joined.set(part, offset);
-    offset += part.length;
-  }
-  return joined;
+  return only ?? joinBytes(parts);
 }

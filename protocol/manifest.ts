@@ -12,6 +12,7 @@ import {
   DETERMINISTIC,
   encodeCbor,
   encodeUtf8,
+  isArray,
 } from "@countersign/attestation";
 import { ProtocolError } from "./errors.ts";
 
@@ -146,8 +147,4 @@ function requireDistinct(paths: readonly string[]): void {
       }
     }
   }
-}
-
-function isArray(value: CborValue | undefined): value is readonly CborValue[] {
-  return Array.isArray(value);
 }

@@ -13,6 +13,8 @@ import {
   decodeCbor,
   DETERMINISTIC,
   encodeCbor,
+  isArray,
+  isMap,
 } from "@countersign/attestation";
 import { ProtocolError } from "./errors.ts";
 
@@ -171,12 +173,4 @@ function requireModels(models: readonly ProvisionedModel[]): void {
     seen.add(`${id}/${version}`);
   }
   if (seen.size !== models.length) throw new ProtocolError("provisioning/model", "a model twice");
-}
-
-function isArray(value: CborValue | undefined): value is readonly CborValue[] {
-  return Array.isArray(value);
-}
-
-function isMap(value: CborValue | undefined): value is CborMap {
-  return value instanceof Map;
 }

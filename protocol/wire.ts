@@ -22,16 +22,18 @@ export const TRANSCRIPT_LABEL = "countersign transcript v1";
 export const TRANSCRIPT_KEY_BYTES = 32;
 
 /** What can go wrong outside the encryption. Unauthenticated: never taken for a result. */
-export type ProblemCode =
-  | "malformed"
-  | "unknownKey"
-  | "replay"
-  | "tooLarge"
-  | "tooMany"
-  | "unavailable"
-  | "mediaType"
-  | "notFound"
-  | "method";
+const PROBLEM_CODES = [
+  "malformed",
+  "unknownKey",
+  "replay",
+  "tooLarge",
+  "tooMany",
+  "unavailable",
+  "mediaType",
+  "notFound",
+  "method",
+] as const;
+export type ProblemCode = (typeof PROBLEM_CODES)[number];
 
 export interface Problem {
   /** The `type` of RFC 9457 §3.1.1. */
@@ -119,15 +121,3 @@ export function parseProblem(body: string): ProblemCode | null {
   for (const code of PROBLEM_CODES) if (PROBLEM[code].type === document.type) return code;
   return null;
 }
-
-const PROBLEM_CODES: readonly ProblemCode[] = [
-  "malformed",
-  "unknownKey",
-  "replay",
-  "tooLarge",
-  "tooMany",
-  "unavailable",
-  "mediaType",
-  "notFound",
-  "method",
-];

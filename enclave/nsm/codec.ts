@@ -12,6 +12,7 @@ import {
   type CborValue,
   decodeCbor,
   encodeCbor,
+  isMap,
 } from "@countersign/attestation";
 import { EnclaveError } from "../errors.ts";
 import type { AttestationRequest, Pcr } from "./nsm.ts";
@@ -217,10 +218,6 @@ function fields(result: CborValue, names: readonly string[]): readonly (CborValu
     throw malformed(`result is not a map of ${names.length}`);
   }
   return names.map((name) => result.get(name));
-}
-
-function isMap(value: CborValue): value is CborMap {
-  return value instanceof Map;
 }
 
 function parseBytes(value: CborValue | undefined, min: number, max: number): Uint8Array {
