@@ -12,11 +12,13 @@ import * as checks from "./evidence-checks.ts";
 import { webHashes } from "./hashes.ts";
 import { parseKeyset } from "./keyset.ts";
 import { type ModelRef, parseModelSet } from "./models.ts";
-import { type Evidence, type VerifiedEvidence, verifyEvidence } from "./nitro.ts";
+import type { EvidenceCache } from "./cache.ts";
+import type { VerifiedEvidence } from "./nitro.ts";
 import type { Policy } from "./policy.ts";
 import { formatTime } from "./time.ts";
 import { EVIDENCE_CHECKS } from "./checks.ts";
 import { Checklist, type Mode, type Verdict, type VerdictFacts } from "./verdict.ts";
+import { verifyDocument } from "./verification.ts";
 
 export interface AppraisalContext<M extends Mode = Mode> {
   /**
@@ -29,6 +31,8 @@ export interface AppraisalContext<M extends Mode = Mode> {
   readonly nowMs: number;
   /** The challenge we sent; null where we sent none. */
   readonly nonce: Uint8Array | null;
+  /** Spares signatures that were verified before; the verdict is the same with and without. */
+  readonly cache?: EvidenceCache;
 }
 
 interface EpochFacts<M extends Mode> {
@@ -205,7 +209,9 @@ async function judgeEvidence(
   const atMs = context.mode === "live" ? context.nowMs : subject.evidence.timestampMs;
   const at = { mode: context.mode, atMs };
   // RFC 9052 §4.4 and RFC 5280 §6, at `atMs`, to a root that the policy pins.
-  const evidence = await judgeSignature(checklist, subject.evidence, trust.policy.roots, at);
+  const verify = (): Promise<VerifiedEvidence> =>
+    verifyDocument(subject.evidence, trust.policy, atMs, context.cache ?? null);
+  const evidence = await judgeSignature(checklist, verify, trust, at);
   await checklist.judge("debug", () => checks.outOfDebug(evidence, trust.policy));
   known.measurement = await checklist.judge("measurement", () =>
     checks.allowedMeasurement(evidence, trust.policy, policy),
@@ -220,14 +226,15 @@ async function judgeEvidence(
 /** One verification yields two checks: a chain that fails leaves nothing to say of the signature. */
 async function judgeSignature(
   checklist: Checklist,
-  evidence: Evidence,
-  roots: readonly Uint8Array[],
+  verify: () => Promise<VerifiedEvidence>,
+  { platform, policy: { roots } }: checks.Trust,
   at: { readonly mode: Mode; readonly atMs: number },
 ): Promise<VerifiedEvidence> {
   try {
-    const verified = await verifyEvidence(evidence, roots, at.atMs);
+    const verified = await verify();
+    checks.requirePlatform(verified, platform);
     const wanted = "an ES384 signature by the document's certificate";
-    checklist.pass("signature", { found: `signed for ${evidence.moduleId}`, wanted, value: null });
+    checklist.pass("signature", { found: `signed for ${verified.moduleId}`, wanted, value: null });
     const time = at.mode === "live" ? "now" : "at the document's time";
     checklist.pass("chain", {
       found: `root ${encodeHex(verified.rootDigest)}, valid ${time}, ${formatTime(at.atMs)}`,

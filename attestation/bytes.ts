@@ -39,6 +39,11 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
+/** Whether `list` holds these bytes. For public values. */
+export function includesBytes(list: readonly Uint8Array[], bytes: Uint8Array): boolean {
+  return list.some((item) => equalBytes(item, bytes));
+}
+
 /** Bytewise lexicographic order (RFC 8949 §4.2.1); a prefix sorts first. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   const shared = Math.min(a.length, b.length);

@@ -4,13 +4,16 @@
  */
 import { concatBytes, decodeHex, decodeUtf8, encodeHex, equalBytes } from "./bytes.ts";
 import {
+  type DerElement,
   DerReader,
   parseBoolean,
   parseNamedBits,
+  parseObjectIdentifier,
   parseOctetAligned,
   parseTime,
   parseUnsigned,
   readDer,
+  requireWellFormed,
   TAG,
 } from "./der.ts";
 import { AttestationError } from "./errors.ts";
@@ -155,52 +158,70 @@ function parsePublicKey(encoded: Uint8Array): Uint8Array {
   return point;
 }
 
-/** RFC 5280 §4.1.2.4: walks a Name; null unless it holds exactly one common name. */
+/**
+ * RFC 5280 §4.1.2.4: walks a Name of one attribute a part, as Nitro's are; null unless it holds
+ * exactly one common name.
+ */
 function parseCommonName(name: Uint8Array): string | null {
   const found: string[] = [];
-  const rdns = readDer(name, TAG.sequence);
-  for (let count = 0; !rdns.done; count++) {
+  const parts = readDer(name, TAG.sequence);
+  for (let count = 0; !parts.done; count++) {
     if (count === MAX_RDNS) throw profile(`name of more than ${MAX_RDNS} parts`);
-    const attributes = rdns.enter(TAG.set);
-    do {
-      const attribute = attributes.enter(TAG.sequence);
-      const type = encodeHex(attribute.expect(TAG.objectIdentifier).content);
-      const value = attribute.element();
-      attribute.end();
-      if (type === OID.commonName) found.push(directoryString(value.tag, value.content));
-    } while (!attributes.done);
+    const part = parts.enter(TAG.set);
+    const attribute = part.enter(TAG.sequence);
+    if (!part.done) throw profile("part of a name with more than one attribute");
+    const type = parseObjectIdentifier(attribute.expect(TAG.objectIdentifier).content);
+    const value = directoryString(attribute.element());
+    attribute.end();
+    if (type === OID.commonName) found.push(value);
   }
   return found.length === 1 ? (found[0] ?? null) : null;
 }
 
-function directoryString(tag: number, content: Uint8Array): string {
-  if (tag !== TAG.utf8String && tag !== TAG.printableString) throw profile("type of common name");
+/** X.680 §41.4: PrintableString. */
+const PRINTABLE = /^[A-Za-z0-9 '()+,\-./:=?]*$/u;
+
+/** RFC 5280 §4.1.2.4: the two forms that a new certificate may use. */
+function directoryString({ tag, content }: DerElement): string {
+  if (tag !== TAG.utf8String && tag !== TAG.printableString) throw profile("type of a name's part");
+  let text: string;
   try {
-    return decodeUtf8(content);
+    text = decodeUtf8(content);
   } catch (cause) {
-    throw new AttestationError("certificate/der", "common name is not UTF-8", { cause });
+    throw new AttestationError("certificate/der", "part of a name is not UTF-8", { cause });
   }
+  if (tag === TAG.printableString && !PRINTABLE.test(text)) {
+    throw new AttestationError("certificate/der", "character that no PrintableString has");
+  }
+  return text;
 }
 
 /** RFC 5280 §4.2. */
 function parseExtensions(outer: DerReader): Constraints {
   const list = outer.enter(TAG.sequence);
   outer.end();
-  const seen = new Set<string>();
-  let basic: Omit<Constraints, "keyUsage"> | null = null;
-  let keyUsage: number | null = null;
+  const found = new Map<string, Extension>();
   while (!list.done) {
-    const { id, critical, value } = parseExtension(list.enter(TAG.sequence));
-    if (seen.has(id)) throw extension(`extension ${id} twice`);
-    if (seen.size === MAX_EXTENSIONS) throw extension(`more than ${MAX_EXTENSIONS} extensions`);
-    seen.add(id);
-    if (id === OID.basicConstraints) basic = parseBasicConstraints(value);
-    else if (id === OID.keyUsage) keyUsage = parseKeyUsage(value);
-    else requireIgnorable(id, critical, value);
+    const parsed = parseExtension(list.enter(TAG.sequence));
+    const { id } = parsed;
+    if (found.has(id)) throw extension(`extension ${id} twice`);
+    if (found.size === MAX_EXTENSIONS) throw extension(`more than ${MAX_EXTENSIONS} extensions`);
+    found.set(id, parsed);
   }
-  if (basic === null) throw extension("no basic constraints");
-  if (keyUsage === null) throw extension("no key usage");
-  return { ...basic, keyUsage };
+  const basic = found.get(OID.basicConstraints);
+  const usage = found.get(OID.keyUsage);
+  if (basic === undefined) throw extension("no basic constraints");
+  if (usage === undefined) throw extension("no key usage");
+  for (const other of found.values()) {
+    if (other !== basic && other !== usage) requireIgnorable(other);
+  }
+  // §4.2.1.9, §4.2.1.3. AWS leaves the leaf's key usage uncritical.
+  if (!basic.critical) throw extension("basic constraints are not critical");
+  const constraints = parseBasicConstraints(basic.value);
+  if (constraints.authority && !usage.critical) {
+    throw extension("an authority's key usage is not critical");
+  }
+  return { ...constraints, keyUsage: parseKeyUsage(usage.value) };
 }
 
 interface Extension {
@@ -210,7 +231,7 @@ interface Extension {
 }
 
 function parseExtension(reader: DerReader): Extension {
-  const id = encodeHex(reader.expect(TAG.objectIdentifier).content);
+  const id = parseObjectIdentifier(reader.expect(TAG.objectIdentifier).content);
   let critical = false;
   if (reader.next === TAG.boolean) {
     critical = parseBoolean(reader.expect(TAG.boolean).content);
@@ -248,11 +269,11 @@ function parseKeyUsage(value: Uint8Array): number {
 }
 
 /** RFC 5280 §4.2: an extension we do not process may be there, but not critical. */
-function requireIgnorable(id: string, critical: boolean, value: Uint8Array): void {
+function requireIgnorable({ id, critical, value }: Extension): void {
   if (critical) throw extension(`critical extension ${id}`);
   if (id === OID.subjectKeyIdentifier) readDer(value, TAG.octetString);
   if (id === OID.authorityKeyIdentifier || id === OID.crlDistributionPoints) {
-    readDer(value, TAG.sequence);
+    requireWellFormed(readDer(value, TAG.sequence));
   }
 }
 

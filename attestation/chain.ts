@@ -2,7 +2,7 @@
  * Certification path validation (RFC 5280 §6) for the bundle a Nitro document carries: root first,
  * in order, complete. Nothing is fetched, built or searched; revocation lists are not consulted.
  */
-import { encodeHex, equalBytes } from "./bytes.ts";
+import { encodeHex, equalBytes, includesBytes } from "./bytes.ts";
 import { type Certificate, KEY_USAGE, parseCertificate } from "./certificate.ts";
 import { AttestationError } from "./errors.ts";
 import { webHashes } from "./hashes.ts";
@@ -45,7 +45,7 @@ export async function parseChain(
   // 1. The trust anchor is the pinned certificate itself: its own signature would prove nothing.
   const copies = ders.map((der) => new Uint8Array(der));
   const rootDigest = await webHashes.sha256(copies[0] ?? new Uint8Array());
-  if (!roots.some((root) => equalBytes(root, rootDigest))) {
+  if (!includesBytes(roots, rootDigest)) {
     throw new AttestationError("chain/root", `root ${encodeHex(rootDigest)} is not pinned`);
   }
   // 2. RFC 5280 §4: every certificate in our profile.

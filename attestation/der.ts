@@ -4,6 +4,7 @@
  * Lengths are definite and minimal, tags are one byte, contents have their one DER form. The reader
  * hands out views; its callers own the bytes.
  */
+import { encodeHex } from "./bytes.ts";
 import { AttestationError } from "./errors.ts";
 import { parseTimestamp } from "./time.ts";
 
@@ -106,6 +107,30 @@ export function readDer(bytes: Uint8Array, tag: number): DerReader {
   const inner = outer.enter(tag);
   outer.end();
   return inner;
+}
+
+/** X.690 §8.1.2.5: the bit of an identifier octet that says the contents are elements. */
+const CONSTRUCTED = 0x20;
+const MAX_DEPTH = 8;
+
+/** Requires that all that is left are elements, and so are the contents of constructed ones. */
+export function requireWellFormed(reader: DerReader, depth = 0): void {
+  if (depth > MAX_DEPTH) throw malformed(`nested deeper than ${MAX_DEPTH}`);
+  while (!reader.done) {
+    const { tag, content } = reader.element();
+    if ((tag & CONSTRUCTED) !== 0) requireWellFormed(new DerReader(content), depth + 1);
+  }
+}
+
+/** Contents of an OBJECT IDENTIFIER in hex: subidentifiers are whole and minimal (X.690 §8.19). */
+export function parseObjectIdentifier(content: Uint8Array): string {
+  let start = true;
+  for (const byte of content) {
+    if (start && byte === 0x80) throw malformed("OBJECT IDENTIFIER is not minimal");
+    start = byte < 0x80;
+  }
+  if (content.length === 0 || !start) throw malformed("OBJECT IDENTIFIER ends early");
+  return encodeHex(content);
 }
 
 /** Big-endian magnitude, no leading zero, of a positive or zero INTEGER (X.690 §8.3). */

@@ -10,15 +10,14 @@ import {
   parseEpochBinding,
 } from "./binding.ts";
 import { type Bundle, parseBundle } from "./bundle.ts";
-import { encodeHex, equalBytes } from "./bytes.ts";
+import { encodeHex, equalBytes, includesBytes } from "./bytes.ts";
 import { AttestationError, type AttestationErrorCode } from "./errors.ts";
 import { webHashes } from "./hashes.ts";
 import { type Suite, suiteOf } from "./keyset.ts";
 import { debugMode, IMAGE_REGISTERS } from "./measurement.ts";
 import type { ModelRef } from "./models.ts";
-import { type Evidence, parseEvidence } from "./nitro.ts";
+import { type Evidence, parseEvidence, type VerifiedEvidence } from "./nitro.ts";
 import {
-  includesBytes,
   modelStanding,
   type Platform,
   type PlatformPolicy,
@@ -112,6 +111,17 @@ export async function pinnedPlatform(policy: Policy, evidence: Evidence): Promis
     }
   }
   throw new Refusal("chain/root", `root ${encodeHex(root)}`, `a root of ${wanted}`);
+}
+
+/**
+ * A root that a policy lists under the wrong platform must not make a simulation pass for hardware.
+ *
+ * @throws {@link AttestationError} `evidence/platform`.
+ */
+export function requirePlatform(evidence: VerifiedEvidence, platform: Platform): void {
+  if (evidence.platform === platform) return;
+  const found = `a leaf certificate of the platform ${evidence.platform}`;
+  throw new Refusal("evidence/platform", found, platform);
 }
 
 /** @throws {@link AttestationError} `policy/debug`. */

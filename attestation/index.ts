@@ -49,9 +49,11 @@ export {
   type Evidence,
   MAX_EVIDENCE_BYTES,
   parseEvidence,
+  type SignedDocument,
   type VerifiedEvidence,
-  verifyEvidence,
 } from "./nitro.ts";
+export { type TrustAnchors, verifyEvidence } from "./verification.ts";
+export { EvidenceCache } from "./cache.ts";
 export { certificateFromPem } from "./pem.ts";
 export { AWS_NITRO_ROOT, type RootCertificate } from "./roots.ts";
 export {

@@ -5,11 +5,11 @@
 import type { Brand } from "./brand.ts";
 import { type CborMap, type CborProfile, type CborValue, decodeCbor, isArray } from "./cbor.ts";
 import { MAX_CERTIFICATE_BYTES } from "./certificate.ts";
-import { type Chain, chainValidity, parseChain, type Validity } from "./chain.ts";
-import { type CoseProfile, type CoseSign1, parseCoseSign1, verifyCoseSign1 } from "./cose.ts";
-import { importPoint, verifyEcdsa } from "./ecdsa.ts";
+import type { Validity } from "./chain.ts";
+import { type CoseProfile, parseCoseSign1 } from "./cose.ts";
 import { AttestationError } from "./errors.ts";
 import { IMAGE_REGISTERS, type Measurement, parseMeasurement } from "./measurement.ts";
+import type { Platform } from "./policy.ts";
 
 /** Three fields of 1024 bytes, 32 registers, 8 certificates and their heads need 13.3 KiB. */
 export const MAX_EVIDENCE_BYTES = 16_384;
@@ -46,12 +46,16 @@ const FIELDS: ReadonlySet<string> = new Set([
 /** The register list of a document about an EC2 instance with NitroTPM, not about an enclave. */
 const NITROTPM_FIELD = "nitrotpm_pcrs";
 
-/** An attestation document, parsed. Nothing in it is believed yet. */
-export interface Evidence {
+/** What the envelope holds. */
+export interface SignedDocument {
   /** The COSE payload as received; a document is named by the SHA-256 of these bytes. */
   readonly payload: Uint8Array;
   /** `r ‖ s`, 96 bytes. */
   readonly signature: Uint8Array;
+}
+
+/** An attestation document, parsed. Nothing in it is believed yet. */
+export interface Evidence extends SignedDocument {
   readonly moduleId: string;
   readonly timestampMs: number;
   /** Registers by index, 0 to 31; 0, 1 and 2 are there. */
@@ -69,6 +73,8 @@ export interface Evidence {
 /** Evidence that a leaf of a pinned root has signed. */
 export type VerifiedEvidence = Brand<
   Evidence & {
+    /** As its leaf's name says. Whether that root may vouch for it is the policy's to say. */
+    readonly platform: Platform;
     /** SHA-256 of the root's DER. */
     readonly rootDigest: Uint8Array;
     readonly leafValidity: Validity;
@@ -84,10 +90,16 @@ export type VerifiedEvidence = Brand<
  * @throws {@link AttestationError} `cbor/…`, `cose/…` other than `cose/signature`, `evidence/…`.
  */
 export function parseEvidence(bytes: Uint8Array): Evidence {
-  return parseDocument(parseCoseSign1(bytes, ENVELOPE));
+  return parseDocument(parseEnvelope(bytes));
 }
 
-function parseDocument({ payload, signature }: Omit<CoseSign1, "algorithm">): Evidence {
+/** Reads the envelope alone. @throws {@link AttestationError} as {@link parseEvidence}. */
+export function parseEnvelope(bytes: Uint8Array): SignedDocument {
+  return parseCoseSign1(bytes, ENVELOPE);
+}
+
+/** Reads what the envelope holds; the result shares its bytes. @throws as {@link parseEvidence}. */
+export function parseDocument({ payload, signature }: SignedDocument): Evidence {
   const fields = requireFields(decodeCbor(payload, PAYLOAD));
   if (fields.get("digest") !== DIGEST) throw malformed("digest", `"${DIGEST}"`);
   return {
@@ -102,77 +114,6 @@ function parseDocument({ payload, signature }: Omit<CoseSign1, "algorithm">): Ev
     userData: optional(fields, "user_data"),
     nonce: optional(fields, "nonce"),
   };
-}
-
-/**
- * Verifies who made `evidence`: chain first, then the document's signature.
- *
- * @param roots - SHA-256 of each acceptable root's DER, 32 bytes each.
- * @param atMs - when the certificates must be valid, Unix time, milliseconds.
- * @throws {@link AttestationError} `chain/…`, `certificate/…` or `evidence/module-id` where the chain
- * fails; `cose/signature` where only the document's signature does.
- */
-export async function verifyEvidence(
-  evidence: Evidence,
-  roots: readonly Uint8Array[],
-  atMs: number,
-): Promise<VerifiedEvidence> {
-  // 0. What is verified is what the signed payload says, whatever else the object holds: a copy, so
-  //    that it cannot change while signatures are pending.
-  const payload = new Uint8Array(evidence.payload);
-  const signature = new Uint8Array(evidence.signature);
-  const document = parseDocument({ payload, signature });
-  // 1. RFC 5280 §6: all of the chain but its signatures.
-  const chain = await parseChain([...document.cabundle, document.certificate], roots, atMs);
-  // 2. §3.2.3: the certificate was issued to the module that the document names.
-  requireModule(chain, document.moduleId);
-  // 3. RFC 5280 §6.1.3 (a)(1), RFC 9052 §4.4: every signature.
-  await requireSignatures(chain, { algorithm: "ES384", payload, signature });
-  const { notBeforeMs, notAfterMs } = chain.leaf;
-  const verified = {
-    ...document,
-    rootDigest: chain.rootDigest,
-    leafValidity: { notBeforeMs, notAfterMs },
-    chainValidity: chainValidity(chain.certificates),
-  };
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- this is the maker of VerifiedEvidence
-  return verified as VerifiedEvidence;
-}
-
-/**
- * Requires that each certificate but the root is signed by the one before it, and `sign1` by the leaf.
- *
- * Each verification runs while the next key is imported; the first failure in the chain's order is
- * the one reported.
- */
-async function requireSignatures(chain: Chain, sign1: CoseSign1): Promise<void> {
-  const links: Promise<boolean>[] = [];
-  for (const [index, { publicKey }] of chain.certificates.entries()) {
-    const key = await importPoint("P-384", publicKey);
-    const next = chain.certificates[index + 1];
-    const link =
-      next === undefined
-        ? verifyCoseSign1(sign1, key)
-        : verifyEcdsa(key, next.signature, next.signed);
-    links.push(link);
-  }
-  const results = await Promise.all(links);
-  const failed = results.indexOf(false);
-  if (failed === results.length - 1) {
-    throw new AttestationError("cose/signature", "document is not signed by its leaf certificate");
-  }
-  if (failed !== -1) {
-    const which = `certificate ${failed + 1} of the chain`;
-    throw new AttestationError("chain/signature", `${which} is not signed by the one before it`);
-  }
-}
-
-/** The leaf's common name is `<module id>.<region>.aws`. */
-function requireModule(chain: Chain, id: string): void {
-  const name = chain.leaf.commonName;
-  if (name === null || !name.startsWith(`${id}.`)) {
-    throw new AttestationError("evidence/module-id", "leaf certificate names another module");
-  }
 }
 
 function requireFields(payload: CborValue): CborMap {

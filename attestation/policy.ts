@@ -5,7 +5,7 @@
  * "unchecked"`, `"models": "any"`, `"freshness": "unchecked"`. Whether a policy has expired is a
  * check of the appraisal, which is told the time; here only its form is judged.
  */
-import { encodeHex, equalBytes } from "./bytes.ts";
+import { encodeHex, equalBytes, includesBytes } from "./bytes.ts";
 import { certificateFromPem } from "./pem.ts";
 import { AttestationError } from "./errors.ts";
 import { parseJson } from "./json.ts";
@@ -119,10 +119,6 @@ export function modelStanding(policy: Policy, model: AllowedModel): ModelStandin
     (allowed) => allowed.id === model.id && equalBytes(allowed.digest, model.digest),
   );
   return listed ? "allowed" : "unlisted";
-}
-
-export function includesBytes(list: readonly Uint8Array[], bytes: Uint8Array): boolean {
-  return list.some((item) => equalBytes(item, bytes));
 }
 
 function parseExpires(node: JsonNode): number {

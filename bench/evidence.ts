@@ -43,7 +43,7 @@ export async function measureEvidence({ rounds, calls }: Settings): Promise<Find
   const { timestampMs } = evidence;
   const timesOf = await takeTurns(
     {
-      verification: () => verifyEvidence(parseEvidence(bytes), roots, timestampMs),
+      verification: () => verifyEvidence(bytes, { roots }, timestampMs),
       // As verification does it: each key from its certificate, each signature while the next key
       // is imported.
       imported: async () => {

@@ -77,6 +77,24 @@ export interface Attester {
   readonly rootSha256: Uint8Array;
   /** Signs an attestation document (COSE_Sign1, untagged, as AWS writes it). */
   document(fields: DocumentFields): Uint8Array;
+  /** Another enclave of the same vendor: the same root and intermediate, a leaf of its own. */
+  sibling(name: LeafName): Attester;
+}
+
+/** Whose leaf it is: the common name is the module id and the domain. */
+export interface LeafName {
+  readonly moduleId: string;
+  /** With its first dot: `.<region>.aws` is the form of AWS. */
+  readonly domain: string;
+}
+
+interface Vendor {
+  readonly random: Random;
+  readonly nowMs: number;
+  readonly rootDer: Uint8Array;
+  readonly intermediateDer: Uint8Array;
+  readonly intermediateName: string;
+  readonly intermediate: SigningKey;
 }
 
 /** A vendor with root, intermediate and one enclave's leaf; the leaf is valid for three hours. */
@@ -87,12 +105,14 @@ export function createAttester(options: {
   readonly leafName?: string;
 }): Attester {
   const { random, nowMs } = options;
-  const key = (): SigningKey => signingKey("P-384", Uint8Array.of(1, ...random(47)));
-  const [root, intermediate, leaf] = [key(), key(), key()];
-  const serial = (): Uint8Array => Uint8Array.of(1, ...random(15));
+  const leafName = options.leafName ?? `${MODULE_ID}.simulated.countersign`;
+  return enclaveOf(createVendor(random, nowMs), MODULE_ID, leafName);
+}
+
+function createVendor(random: Random, nowMs: number): Vendor {
+  const [root, intermediate] = [certificateKey(random), certificateKey(random)];
   const rootName = "countersign.test-lab";
   const intermediateName = "zone.countersign.test-lab";
-  const leafName = options.leafName ?? `${MODULE_ID}.test-lab.aws`;
   const rootDer = certificate(
     {
       subject: rootName,
@@ -100,7 +120,7 @@ export function createAttester(options: {
       notBeforeMs: nowMs - 1000 * 24 * HOUR_MS,
       notAfterMs: nowMs + 3000 * 24 * HOUR_MS,
       point: root.point,
-      serial: serial(),
+      serial: serial(random),
       authority: null,
     },
     root.privateKey,
@@ -112,22 +132,28 @@ export function createAttester(options: {
       notBeforeMs: nowMs - 24 * HOUR_MS,
       notAfterMs: nowMs + 24 * HOUR_MS,
       point: intermediate.point,
-      serial: serial(),
+      serial: serial(random),
       authority: 0,
     },
     root.privateKey,
   );
+  return { random, nowMs, rootDer, intermediateDer, intermediateName, intermediate };
+}
+
+function enclaveOf(vendor: Vendor, moduleId: string, leafName: string): Attester {
+  const { random, nowMs, rootDer, intermediateDer } = vendor;
+  const leaf = certificateKey(random);
   const leafDer = certificate(
     {
       subject: leafName,
-      issuer: intermediateName,
+      issuer: vendor.intermediateName,
       notBeforeMs: nowMs - 600_000,
       notAfterMs: nowMs + 3 * HOUR_MS,
       point: leaf.point,
-      serial: serial(),
+      serial: serial(random),
       authority: "leaf",
     },
-    intermediate.privateKey,
+    vendor.intermediate.privateKey,
   );
   return {
     random,
@@ -138,7 +164,7 @@ export function createAttester(options: {
     document: (fields) => {
       const payload = encodeCbor(
         new Map<string, Parameters<typeof encodeCbor>[0]>([
-          ["module_id", MODULE_ID],
+          ["module_id", moduleId],
           ["digest", "SHA384"],
           ["timestamp", fields.timestampMs],
           ["pcrs", fields.pcrs],
@@ -153,7 +179,16 @@ export function createAttester(options: {
       // The tag is one byte, 0xd2; AWS leaves it out.
       return encodeCoseSign1({ algorithm: "ES384", payload, signature }).slice(1);
     },
+    sibling: (name) => enclaveOf(vendor, name.moduleId, name.moduleId + name.domain),
   };
+}
+
+function certificateKey(random: Random): SigningKey {
+  return signingKey("P-384", Uint8Array.of(1, ...random(47)));
+}
+
+function serial(random: Random): Uint8Array {
+  return Uint8Array.of(1, ...random(15));
 }
 
 export interface EpochOptions {
@@ -168,6 +203,10 @@ export interface EpochOptions {
   readonly pcrs?: ReadonlyMap<number, Uint8Array | null>;
   /** What the document says instead of the binding. */
   readonly userData?: Uint8Array | null;
+  /** Writes the binding, for document and bundle, in a way that the library's encoder refuses. */
+  readonly encodeBinding?: (binding: EpochBinding) => Uint8Array;
+  /** Preimages as they are; the binding names their digests and the document their register. */
+  readonly preimages?: Partial<Pick<Bundle, "keyset" | "models" | "config">>;
 }
 
 export interface FakeEpoch {
@@ -197,6 +236,13 @@ export interface PolicyFile {
   [key: string]: unknown;
 }
 
+const DEFAULT_CONFIG: RuntimeConfig = {
+  engine: "onnxruntime",
+  engineVersion: "1.30.0",
+  limits: new Map([["maxRequestBytes", 1_048_576]]),
+  features: new Map<string, string | number | boolean>([["padding", true]]),
+};
+
 /** One epoch, its bundle and a policy that accepts it. */
 export async function makeEpoch(
   attester: Attester,
@@ -205,19 +251,11 @@ export async function makeEpoch(
   const { random, nowMs } = attester;
   const receiptKey = signingKey("P-256", Uint8Array.of(1, ...random(31)));
   const models = options.models ?? [{ id: "digits", version: "1", digest: sha256("digits") }];
-  const keyset = encodeKeyset({
-    keyConfig: fakeKeyConfig(options.suite ?? "MLKEM768-X25519", random),
-    receiptKey: receiptKey.point,
-  });
-  const modelSet = encodeModelSet(models);
-  const config = encodeRuntimeConfig(
-    options.config ?? {
-      engine: "onnxruntime",
-      engineVersion: "1.30.0",
-      limits: new Map([["maxRequestBytes", 1_048_576]]),
-      features: new Map<string, string | number | boolean>([["padding", true]]),
-    },
-  );
+  const keyConfig = fakeKeyConfig(options.suite ?? "MLKEM768-X25519", random);
+  const { preimages } = options;
+  const keyset = preimages?.keyset ?? encodeKeyset({ keyConfig, receiptKey: receiptKey.point });
+  const modelSet = preimages?.models ?? encodeModelSet(models);
+  const config = preimages?.config ?? encodeRuntimeConfig(options.config ?? DEFAULT_CONFIG);
   const binding: EpochBinding = {
     keysetDigest: sha256(keyset),
     modelsDigest: sha256(modelSet),
@@ -229,7 +267,7 @@ export async function makeEpoch(
     ...options.binding,
   };
   const pcrs = await registers(attester, binding, options.pcrs ?? new Map());
-  const bindingBytes = encodeEpochBinding(binding);
+  const bindingBytes = (options.encodeBinding ?? encodeEpochBinding)(binding);
   const evidence = attester.document({
     timestampMs: options.timestampMs ?? nowMs - 1000,
     pcrs,

@@ -138,8 +138,19 @@ describe("a genuine bundle", () => {
     const policy = (file: PolicyFile): void => {
       file.suites = ["X25519/HKDF-SHA256/AES-256-GCM"];
     };
-    const verdict = await judge({ options, policy });
+    const leafName = "i-0123456789abcdef0-enc0123456789abcdef.test-lab.aws";
+    const lab = createAttester({ random: seededRandom("aws"), nowMs: NOW_MS, leafName });
+    const verdict = await judge({ epoch: await makeEpoch(lab, options), policy });
     expect([verdict.result, verdict.platform]).toEqual(["verified", "aws-nitro"]);
+  });
+
+  it("is no hardware's where its leaf says that it is simulated, whatever the policy lists", async () => {
+    const verdict = await judge({ options: { platform: "aws-nitro" } });
+    expectRejected(verdict, "chain", "evidence/platform", "untrusted");
+    const leafName = "i-0123456789abcdef0-enc0123456789abcdef.test-lab.aws";
+    const lab = createAttester({ random: seededRandom("aws"), nowMs: NOW_MS, leafName });
+    const other = await judge({ epoch: await makeEpoch(lab) });
+    expectRejected(other, "chain", "evidence/platform", "untrusted");
   });
 });
 

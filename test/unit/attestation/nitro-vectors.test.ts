@@ -48,7 +48,7 @@ async function verdict(
 ): Promise<AttestationErrorCode | null> {
   return codeOfAsync(async () => {
     const evidence = parseEvidence(bytes);
-    await verifyEvidence(evidence, roots, atMs ?? evidence.timestampMs);
+    await verifyEvidence(bytes, { roots }, atMs ?? evidence.timestampMs);
   });
 }
 
@@ -70,8 +70,9 @@ describe("AWS documents", () => {
 
   describe.each(Object.entries(ACCEPTED))("%s", (file, mode) => {
     it.skipIf(missing("nitro"))(`verifies at its time, in ${mode} mode`, async () => {
-      const evidence = parseEvidence(readVector(`nitro/${file}`));
-      const verified = await verifyEvidence(evidence, ROOTS, evidence.timestampMs);
+      const bytes = readVector(`nitro/${file}`);
+      const evidence = parseEvidence(bytes);
+      const verified = await verifyEvidence(bytes, { roots: ROOTS }, evidence.timestampMs);
       expect(debugMode(verified)).toBe(mode === "debug");
       expect(verified.rootDigest).toEqual(AWS_NITRO_ROOT.sha256);
       const { notBeforeMs, notAfterMs } = verified.leafValidity;
@@ -83,7 +84,7 @@ describe("AWS documents", () => {
       const bytes = readVector(`nitro/${file}`);
       expect(await verdict(bytes, ROOTS, TODAY_MS)).toBe("chain/validity");
       const evidence = parseEvidence(bytes);
-      const { leafValidity } = await verifyEvidence(evidence, ROOTS, evidence.timestampMs);
+      const { leafValidity } = await verifyEvidence(bytes, { roots: ROOTS }, evidence.timestampMs);
       expect(await verdict(bytes, ROOTS, leafValidity.notAfterMs)).toBe(null);
       expect(await verdict(bytes, ROOTS, leafValidity.notAfterMs + 1)).toBe("chain/validity");
       expect(await verdict(bytes, ROOTS, leafValidity.notBeforeMs)).toBe(null);

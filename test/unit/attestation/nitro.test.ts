@@ -58,7 +58,7 @@ async function verdict(
   bytes: Uint8Array,
   roots: readonly Uint8Array[] = [root],
 ): Promise<AttestationErrorCode | null> {
-  return codeOfAsync(async () => verifyEvidence(parseEvidence(bytes), roots, FAKE_NOW_MS));
+  return codeOfAsync(async () => verifyEvidence(bytes, { roots }, FAKE_NOW_MS));
 }
 
 describe("parseEvidence", () => {
@@ -85,7 +85,6 @@ describe("parseEvidence", () => {
     const evidence = parseEvidence(bytes);
     bytes.fill(0);
     expect(evidence.nonce).toEqual(hex("aabb"));
-    expect(await codeOfAsync(() => verifyEvidence(evidence, [root], FAKE_NOW_MS))).toBe(null);
   });
 
   const pcrs = (fields: Fields): Fields => {
@@ -251,7 +250,7 @@ describe("verifyEvidence", () => {
         await signerAt(length - 1),
       );
       const pinned = await rootOf(ders);
-      const verified = await verifyEvidence(parseEvidence(bytes), [pinned], FAKE_NOW_MS);
+      const verified = await verifyEvidence(bytes, { roots: [pinned] }, FAKE_NOW_MS);
       expect(verified).toMatchObject({
         moduleId: MODULE_ID,
         rootDigest: pinned,
@@ -329,34 +328,39 @@ describe("verifyEvidence", () => {
     const named = async (subject: Uint8Array): Promise<AttestationErrorCode | null> =>
       withChain({ 4: { subject } });
     expect(await named(name(`${MODULE_ID}.eu-west-1.aws`))).toBe(null);
-    expect(await named(name("i-0123456789abcdef0-enc0123456789abcdee.aws"))).toBe(
+    expect(await named(name("i-0123456789abcdef0-enc0123456789abcdee.eu-west-1.aws"))).toBe(
       "evidence/module-id",
     );
     expect(await named(name(MODULE_ID))).toBe("evidence/module-id");
-    expect(await named(name(`${MODULE_ID}0.aws`))).toBe("evidence/module-id");
-    expect(await named(name(`x${MODULE_ID}.aws`))).toBe("evidence/module-id");
+    expect(await named(name(`${MODULE_ID}0.eu-west-1.aws`))).toBe("evidence/module-id");
+    expect(await named(name(`x${MODULE_ID}.eu-west-1.aws`))).toBe("evidence/module-id");
     expect(await named(hex("3000"))).toBe("evidence/module-id");
     const prefix = await document((fields) => fields.set("module_id", MODULE_ID.slice(0, -1)));
     expect(await verdict(prefix)).toBe("evidence/module-id");
   });
 
-  it("keeps what it verified when its input changes meanwhile", async () => {
-    const bytes = await document((fields) => fields.set("nonce", hex("aabb")));
-    const evidence = parseEvidence(bytes);
-    const verifying = verifyEvidence(evidence, [root], FAKE_NOW_MS);
-    evidence.payload.fill(0);
-    evidence.signature.fill(0);
-    evidence.nonce?.fill(0);
-    evidence.certificate.fill(0);
-    for (const certificate of evidence.cabundle) certificate.fill(0);
-    expect(await verifying).toMatchObject({ ...parseEvidence(bytes) });
+  it("says what kind of enclave it is by the leaf's name", async () => {
+    const platformOf = async (domain: string): Promise<string> => {
+      const ders = await writeChain(3, { 2: { subject: name(MODULE_ID + domain) } });
+      const bytes = await signDocument(encodeCbor(documentFields(ders)), await signerAt(2));
+      const roots = [await rootOf(ders)];
+      return (await verifyEvidence(bytes, { roots }, FAKE_NOW_MS)).platform;
+    };
+    expect(await platformOf(".us-gov-west-1.aws")).toBe("aws-nitro");
+    expect(await platformOf(".simulated.countersign")).toBe("simulated");
+    expect(await platformOf(".x.aws.")).toBe("simulated");
+    expect(await platformOf(".test")).toBe("simulated");
+    for (const domain of [".aws", "..aws", ".EU-WEST-1.aws", ".a.b.aws", ".", ".x.aws/", ""]) {
+      await expect(platformOf(domain)).rejects.toThrow("evidence/module-id");
+    }
   });
 
-  it("believes the signed payload, not the object beside it", async () => {
-    const evidence = parseEvidence(await document());
-    const forged = { ...evidence, userData: hex("00"), moduleId: "i-0", pcrs: new Map() };
-    const verified = await verifyEvidence(forged, [root], FAKE_NOW_MS);
-    expect(verified).toMatchObject({ ...evidence });
+  it("keeps what it verified when its input changes meanwhile", async () => {
+    const bytes = await document((fields) => fields.set("nonce", hex("aabb")));
+    const expected = parseEvidence(bytes);
+    const verifying = verifyEvidence(bytes, { roots: [root] }, FAKE_NOW_MS);
+    bytes.fill(0);
+    expect(await verifying).toMatchObject({ ...expected });
   });
 });
 

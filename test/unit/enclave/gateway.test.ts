@@ -1,10 +1,11 @@
 import { encodeHex, equalBytes } from "@countersign/attestation";
 import { encodeTrailers, type Fields, parseProblem } from "@countersign/protocol";
 import { request as httpRequest } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { App } from "../../../enclave/gateway.ts";
 import {
+  type Answer,
   exchange,
   MODEL,
   newVendor,
@@ -276,16 +277,20 @@ describe("a refusal inside the encryption", () => {
   });
 
   it("tells nothing of a handler that crashed", async () => {
-    const answer = await exchange(ring, { path: "/crash" });
-    expect(answer.status).toBe(500);
-    expect(answer.text).not.toContain("secret");
+    for (const path of ["/crash", "/error"]) {
+      const answer = await exchange(ring, { path });
+      expect(answer.status).toBe(500);
+      const said = { code: "exchange/handler", error: "exchange/handler: the request failed" };
+      expect(JSON.parse(answer.text)).toEqual(said);
+      expect(answer.claims).toMatchObject({ phase: "final", model: null });
+    }
     expect(JSON.stringify(ring.logs)).not.toContain("secret");
-    expect((await exchange(ring, { path: "/error" })).status).toBe(500);
   });
 
   it("gives a handler its time, and no more", async () => {
     const answer = await exchange(ring, { path: "/hang" });
     expect(answer.status).toBe(504);
+    expect(JSON.parse(answer.text)).toMatchObject({ code: "exchange/timeout" });
     expect(seen.aborted).toBe(1);
   });
 
@@ -296,10 +301,8 @@ describe("a refusal inside the encryption", () => {
 });
 
 describe("what never opened", () => {
-  async function problem(body: Uint8Array): Promise<readonly [number, string | null]> {
-    const answer = await send(ring, "POST", "/gateway", body);
-    expect(answer.contentType).toBe("application/problem+json");
-    return [answer.status, parseProblem(new TextDecoder().decode(answer.body))];
+  function problem(body: Uint8Array): Promise<readonly [number, string | null]> {
+    return problemOf(ring, body);
   }
 
   it("is answered in the clear", async () => {
@@ -333,7 +336,103 @@ describe("what never opened", () => {
     const answers = await Promise.all([1, 2, 3].map(() => send(ring, "POST", "/gateway", body)));
     expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 409, 409]);
     expect(await problem(body)).toEqual([409, "replay"]);
+    expect(await reasonOf(ring, body)).toBe("exchange/replay");
     expect(seen.calls).toBe(calls + 1);
+  });
+
+  it("is sent to a new key where the replay set is full, and still known where it was seen", async () => {
+    // Sixteen is the least that a host can provision.
+    const narrow = await startRing({ app, vendor, terms: { replaySlots: 16 } });
+    const first = narrow.epochs.current;
+    const bodies: Uint8Array[] = [];
+    for (let i = 0; i < 16; i++) {
+      const sealed = await seal(first, { path: "/echo" });
+      const answer = await send(narrow, "POST", "/gateway", sealed.body);
+      expect((await open(sealed, answer.body)).claims.index).toBe(i);
+      bodies.push(sealed.body);
+    }
+    const calls = seen.calls;
+    const { body } = await seal(first, { path: "/echo" });
+    for (let i = 0; i < 2; i++) {
+      expect(await problemOf(narrow, body)).toEqual([400, "unknownKey"]);
+      expect(await reasonOf(narrow, body)).toBe("exchange/epoch-full");
+    }
+    for (const replayed of bodies) {
+      expect(await problemOf(narrow, replayed)).toEqual([409, "replay"]);
+    }
+    expect([seen.calls, first.exchanges]).toEqual([calls, 16]);
+    // The next epoch was opened before this one was full.
+    expect(narrow.epochs.current.sequence).toBe(2);
+    expect((await exchange(narrow, { path: "/echo" })).claims.index).toBe(0);
+    await narrow.close();
+  });
+});
+
+describe("a client that is silent", () => {
+  /** PROTOCOL.md §13. */
+  const IDLE_MS = 30_000;
+
+  beforeEach(() => {
+    // Node's own timers, those of its sockets, go on.
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** Until the gateway waits for the client. */
+  async function silence(): Promise<void> {
+    while (vi.getTimerCount() === 0) await turn();
+  }
+
+  /** Sends the first `sent` bytes, waits as long as is allowed, sends the next byte, and no more. */
+  async function fallSilent(body: Uint8Array, sent: number): Promise<Answer> {
+    const ended = Promise.withResolvers<void>();
+    const more = Promise.withResolvers<void>();
+    async function* slowly(): AsyncGenerator<Uint8Array, void, void> {
+      yield body.subarray(0, sent);
+      await more.promise;
+      yield body.subarray(sent, sent + 1);
+      await ended.promise;
+    }
+    const answer = send(ring, "POST", "/gateway", slowly());
+    const settled = vi.fn();
+    void answer.then(settled, settled);
+    await silence();
+    vi.advanceTimersByTime(IDLE_MS - 1);
+    more.resolve();
+    // The byte arrives, and the time begins anew.
+    while (vi.getTimerCount() > 0) await turn();
+    await silence();
+    vi.advanceTimersByTime(IDLE_MS - 1);
+    for (let i = 0; i < 50; i++) await turn();
+    expect(settled).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1);
+    const whole = await answer;
+    ended.resolve();
+    return whole;
+  }
+
+  it("is refused inside the encryption once a chunk has opened", async () => {
+    const calls = seen.calls;
+    const sealed = await seal(ring.epochs.current, {
+      method: "POST",
+      path: "/echo",
+      chunks: [new Uint8Array(40_000)],
+    });
+    const answer = await open(sealed, (await fallSilent(sealed.body, 30_000)).body);
+    expect(answer.status).toBe(408);
+    expect(JSON.parse(answer.text)).toMatchObject({ code: "exchange/slow" });
+    expect(answer.claims).toMatchObject({ phase: "final", model: null });
+    expect(seen.calls).toBe(calls);
+  });
+
+  it("is refused in the clear before that", async () => {
+    const before = ring.epochs.current.exchanges;
+    const { body } = await seal(ring.epochs.current, { path: "/echo" });
+    const answer = await fallSilent(body, 600);
+    expect([answer.status, detailOf(answer)]).toEqual([400, "exchange/slow"]);
+    expect(ring.epochs.current.exchanges).toBe(before);
   });
 });
 
@@ -407,6 +506,23 @@ describe("plaintext chunks", () => {
     expect(answer.status).toBe(200);
   });
 });
+
+/** Status and problem of an answer outside the encryption. */
+async function problemOf(to: Ring, body: Uint8Array): Promise<readonly [number, string | null]> {
+  const answer = await send(to, "POST", "/gateway", body);
+  expect(answer.contentType).toBe("application/problem+json");
+  return [answer.status, parseProblem(new TextDecoder().decode(answer.body))];
+}
+
+/** The code that the enclave tells its host, who decides nothing by it. */
+async function reasonOf(to: Ring, body: Uint8Array): Promise<unknown> {
+  return detailOf(await send(to, "POST", "/gateway", body));
+}
+
+function detailOf(answer: Answer): unknown {
+  const problem: unknown = JSON.parse(new TextDecoder().decode(answer.body));
+  return new Map(Object.entries(problem ?? {})).get("detail");
+}
 
 async function leavesOf(path: string): Promise<readonly Uint8Array[]> {
   const { encodeRequestPreamble } = await import("@countersign/protocol");

@@ -28,17 +28,24 @@ describe("documents", () => {
   it("verify as AWS's do, with the simulation's root pinned", async () => {
     const nsm = module();
     const [userData, nonce] = [encodeUtf8("binding"), encodeUtf8("nonce")];
-    const evidence = parseEvidence(nsm.attest({ userData, nonce, publicKey: null }));
-    expect(evidence).toMatchObject({ moduleId: nsm.moduleId, userData, nonce, publicKey: null });
-    const verified = await verifyEvidence(evidence, [root], Date.now());
+    const document = nsm.attest({ userData, nonce, publicKey: null });
+    expect(parseEvidence(document)).toMatchObject({
+      moduleId: nsm.moduleId,
+      userData,
+      nonce,
+      publicKey: null,
+    });
+    const verified = await verifyEvidence(document, { roots: [root] }, Date.now());
     expect(encodeHex(verified.rootDigest)).toBe(rootDigest(vendor));
     expect(nsm.moduleId).toMatch(/^i-[0-9a-f]{17}-enc[0-9a-f]{16}$/u);
   });
 
   it("are refused under any other root", async () => {
-    const evidence = parseEvidence(module().attest(NOTHING));
+    const document = module().attest(NOTHING);
     const other = decodeHex(rootDigest(newVendor())) ?? new Uint8Array(0);
-    await expect(verifyEvidence(evidence, [other], Date.now())).rejects.toThrow("chain/root");
+    await expect(verifyEvidence(document, { roots: [other] }, Date.now())).rejects.toThrow(
+      "chain/root",
+    );
   });
 
   it("list the locked registers, and no other", async () => {
@@ -59,14 +66,14 @@ describe("documents", () => {
     const nsm = module(clock);
     for (const minutes of [0, 9, 11, 60, 719, 721, 3000]) {
       await clock.advance(minutes * 60_000);
-      const evidence = parseEvidence(nsm.attest(NOTHING));
-      expect(evidence.timestampMs).toBe(clock.nowMs());
+      const document = nsm.attest(NOTHING);
+      expect(parseEvidence(document).timestampMs).toBe(clock.nowMs());
       for (const later of [0, 170 * 60_000]) {
-        await verifyEvidence(evidence, [root], clock.nowMs() + later);
+        await verifyEvidence(document, { roots: [root] }, clock.nowMs() + later);
       }
-      await expect(verifyEvidence(evidence, [root], clock.nowMs() + 181 * 60_000)).rejects.toThrow(
-        "chain/validity",
-      );
+      await expect(
+        verifyEvidence(document, { roots: [root] }, clock.nowMs() + 181 * 60_000),
+      ).rejects.toThrow("chain/validity");
     }
   });
 });
