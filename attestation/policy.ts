@@ -6,6 +6,7 @@
  * check of the appraisal, which is told the time; here only its form is judged.
  */
 import { encodeHex, equalBytes, includesBytes } from "./bytes.ts";
+import { parseCertificate } from "./certificate.ts";
 import { certificateFromPem } from "./pem.ts";
 import { AttestationError } from "./errors.ts";
 import { parseJson } from "./json.ts";
@@ -63,14 +64,17 @@ export interface Policy {
   readonly models: readonly AllowedModel[] | "any";
   readonly freshness: Freshness | "unchecked";
   readonly suites: readonly Suite[];
-  readonly revoked: {
-    /** Values of register 0, 1 or 2. */
-    readonly measurements: readonly Uint8Array[];
-    /** Model digests. */
-    readonly models: readonly Uint8Array[];
-    /** Keyset digests. */
-    readonly keysets: readonly Uint8Array[];
-  };
+  readonly revoked: Revoked;
+}
+
+/** What was good once and is known to be bad; it goes before everything that is allowed. */
+export interface Revoked {
+  /** Values of register 0, 1 or 2. */
+  readonly measurements: readonly Uint8Array[];
+  /** Model digests. */
+  readonly models: readonly Uint8Array[];
+  /** Keyset digests. */
+  readonly keysets: readonly Uint8Array[];
 }
 
 /**
@@ -90,22 +94,17 @@ export function parsePolicy(text: string): Policy {
     "revoked",
   ]);
   if (file.get("version").value !== 1) throw file.get("version").refusal("want 1");
-  const revoked = file.get("revoked").object(["measurements", "models", "keysets"]);
-  const policy: Policy = {
+  // What is revoked comes first, so that whatever is allowed as well is refused where it stands.
+  const revoked = parseRevoked(file.get("revoked"));
+  return {
     version: 1,
     expiresMs: parseExpires(file.get("expires")),
-    platforms: parsePlatforms(file.get("platforms")),
-    models: parseModels(file.get("models")),
+    platforms: parsePlatforms(file.get("platforms"), revoked),
+    models: parseModels(file.get("models"), revoked),
     freshness: parseFreshness(file.get("freshness")),
     suites: unique(file.get("suites").items(1, MAX_LIST), (item) => item.oneOf(SUITES)),
-    revoked: {
-      measurements: digests(revoked.get("measurements"), 0, PCR_BYTES),
-      models: digests(revoked.get("models"), 0, DIGEST_BYTES),
-      keysets: digests(revoked.get("keysets"), 0, DIGEST_BYTES),
-    },
+    revoked,
   };
-  requireNoContradiction(root, policy);
-  return policy;
 }
 
 /** How a policy stands to one model. */
@@ -127,26 +126,37 @@ function parseExpires(node: JsonNode): number {
   return ms;
 }
 
-function parsePlatforms(node: JsonNode): ReadonlyMap<Platform, PlatformPolicy> {
+function parseRevoked(node: JsonNode): Revoked {
+  const revoked = node.object(["measurements", "models", "keysets"]);
+  return {
+    measurements: digests(revoked.get("measurements"), PCR_BYTES),
+    models: digests(revoked.get("models"), DIGEST_BYTES),
+    keysets: digests(revoked.get("keysets"), DIGEST_BYTES),
+  };
+}
+
+function parsePlatforms(node: JsonNode, revoked: Revoked): ReadonlyMap<Platform, PlatformPolicy> {
   node.object([], PLATFORMS);
   const platforms = new Map<Platform, PlatformPolicy>();
   const members = node.members();
+  // One root vouches for one platform: a simulation's must never make it pass for hardware.
+  const roots = new Set<string>();
   for (const platform of PLATFORMS) {
     const member = members.get(platform);
-    if (member !== undefined) platforms.set(platform, parsePlatform(member));
+    if (member !== undefined) platforms.set(platform, parsePlatform(member, revoked, roots));
   }
   if (platforms.size === 0) throw node.refusal("want at least one platform");
   return platforms;
 }
 
-function parsePlatform(node: JsonNode): PlatformPolicy {
+function parsePlatform(node: JsonNode, revoked: Revoked, roots: Set<string>): PlatformPolicy {
   const platform = node.object(["roots", "measurements", "debug"], ["rootCertificates"]);
   const debug = platform.get("debug").boolean();
   const certificates = platform.find("rootCertificates")?.items(1, MAX_ROOTS) ?? [];
   return {
-    roots: digests(platform.get("roots"), 1, DIGEST_BYTES),
+    roots: distinct(platform.get("roots").items(1, MAX_ROOTS), DIGEST_BYTES, roots),
     rootCertificates: certificates.map(parseRootCertificate),
-    measurements: parseMeasurements(platform.get("measurements"), debug),
+    measurements: parseMeasurements(platform.get("measurements"), debug, revoked),
     debug,
   };
 }
@@ -154,18 +164,19 @@ function parsePlatform(node: JsonNode): PlatformPolicy {
 function parseRootCertificate(node: JsonNode): Uint8Array {
   const pem = node.text();
   try {
-    return certificateFromPem(pem);
+    const der = certificateFromPem(pem);
+    parseCertificate(der);
+    return der;
   } catch (cause) {
     if (!(cause instanceof AttestationError)) throw cause;
-    throw new AttestationError("policy/syntax", `${node.pointer}: want a certificate in PEM`, {
-      cause,
-    });
+    throw node.refusal(`want a certificate in PEM (${cause.message})`);
   }
 }
 
 function parseMeasurements(
   node: JsonNode,
   debug: boolean,
+  revoked: Revoked,
 ): readonly AllowedMeasurement[] | "unchecked" {
   if (node.value === "unchecked") return "unchecked";
   const measurements: AllowedMeasurement[] = [];
@@ -178,8 +189,13 @@ function parseMeasurements(
     }
     const registers = new Map<number, Uint8Array>();
     for (const [index, key] of [...CODE_REGISTERS, ...OTHER_REGISTERS].entries()) {
-      const register = fields.find(key)?.hex(PCR_BYTES);
-      if (register !== undefined) registers.set(index, register);
+      const register = fields.find(key);
+      const value = register?.hex(PCR_BYTES);
+      if (register === null || value === undefined) continue;
+      if (index < CODE_REGISTERS.length && includesBytes(revoked.measurements, value)) {
+        throw register.refusal(`measurement "${name}" is allowed and revoked`);
+      }
+      registers.set(index, value);
     }
     if (!debug && debugMode({ pcrs: registers })) {
       throw item.refusal("a register of a debug enclave (zero), while debug is false");
@@ -189,7 +205,7 @@ function parseMeasurements(
   return measurements;
 }
 
-function parseModels(node: JsonNode): readonly AllowedModel[] | "any" {
+function parseModels(node: JsonNode, revoked: Revoked): readonly AllowedModel[] | "any" {
   if (node.value === "any") return "any";
   const models: AllowedModel[] = [];
   for (const item of node.items(1, MAX_LIST)) {
@@ -198,6 +214,9 @@ function parseModels(node: JsonNode): readonly AllowedModel[] | "any" {
     const digest = fields.get("digest").hex(DIGEST_BYTES);
     if (models.some((other) => other.id === id && equalBytes(other.digest, digest))) {
       throw item.refusal(`model "${id}" with the same digest twice`);
+    }
+    if (includesBytes(revoked.models, digest)) {
+      throw fields.get("digest").refusal(`model "${id}" is allowed and revoked`);
     }
     models.push({ id, digest });
   }
@@ -214,28 +233,17 @@ function parseFreshness(node: JsonNode): Freshness | "unchecked" {
   };
 }
 
-/** Nothing is allowed and revoked at once. */
-function requireNoContradiction(root: JsonNode, policy: Policy): void {
-  const { revoked } = policy;
-  for (const [platform, { measurements }] of policy.platforms) {
-    for (const { name, registers } of measurements === "unchecked" ? [] : measurements) {
-      const code = IMAGE_REGISTERS.map((index) => registers.get(index));
-      if (code.some((value) => value !== undefined && includesBytes(revoked.measurements, value))) {
-        throw root.refusal(`measurement "${name}" of ${platform} is allowed and revoked`);
-      }
-    }
-  }
-  for (const { id, digest } of policy.models === "any" ? [] : policy.models) {
-    if (includesBytes(revoked.models, digest)) {
-      throw root.refusal(`model "${id}" is allowed and revoked`);
-    }
-  }
+function digests(node: JsonNode, bytes: number): readonly Uint8Array[] {
+  return distinct(node.items(0, MAX_LIST), bytes, new Set());
 }
 
-function digests(node: JsonNode, least: number, bytes: number): readonly Uint8Array[] {
-  const most = least === 0 ? MAX_LIST : MAX_ROOTS;
-  const seen = new Set<string>();
-  return node.items(least, most).map((item) => {
+/** Values of `bytes` bytes, none of them in `seen`, to which they are added in hex. */
+function distinct(
+  items: readonly JsonNode[],
+  bytes: number,
+  seen: Set<string>,
+): readonly Uint8Array[] {
+  return items.map((item) => {
     const digest = item.hex(bytes);
     const text = encodeHex(digest);
     if (seen.has(text)) throw item.refusal("the same value twice");

@@ -187,16 +187,32 @@ const CONTRADICTIONS: readonly Mistake[] = [
     ]),
   ],
   [
-    "/",
+    "/models/0/digest",
     (policy) => {
       policy.revoked["models"] = [encodeHex(sha256("digits"))];
     },
   ],
   [
-    "/",
+    "/platforms/simulated/measurements/0/pcr1",
     (policy) => {
       policy.revoked["measurements"] = [encodeHex(epoch.pcrs.get(1) ?? new Uint8Array(0))];
     },
+  ],
+  // A root that vouches for two platforms would let the one pass for the other.
+  [
+    "/platforms/simulated/roots/0",
+    (policy) => {
+      policy.platforms["aws-nitro"] = {
+        ...policy.platforms["simulated"],
+        measurements: "unchecked",
+      };
+    },
+  ],
+  [
+    "/platforms/simulated/rootCertificates/0",
+    setPlatform("rootCertificates", [
+      certificatePem(attester.rootDer.map((b, i) => (i === 9 ? 9 : b))),
+    ]),
   ],
 ];
 
