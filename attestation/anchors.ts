@@ -1,12 +1,12 @@
 import { encodeHex, equalBytes } from "./bytes.ts";
 import { webHashes } from "./hashes.ts";
 import type { Platform, Policy } from "./policy.ts";
-import { AWS_NITRO_ROOT } from "./roots.ts";
+import { AWS_NITRO_ROOT_SHA256 } from "./roots.ts";
 import { Refusal } from "./verdict.ts";
 
 /** Roots of vendors, which a policy names by digest alone. */
 const BUILT_IN: ReadonlyMap<Platform, readonly Uint8Array[]> = new Map([
-  ["aws-nitro", [AWS_NITRO_ROOT.sha256]],
+  ["aws-nitro", [AWS_NITRO_ROOT_SHA256]],
 ]);
 
 /**

@@ -8,6 +8,7 @@ import type { Brand } from "./brand.ts";
 import { encodeHex } from "./bytes.ts";
 import { parseRuntimeConfig, type RuntimeConfig } from "./config.ts";
 import { AttestationError } from "./errors.ts";
+import { EVIDENCE_WORDS } from "./evidence-words.ts";
 import * as checks from "./evidence-checks.ts";
 import { webHashes } from "./hashes.ts";
 import { parseKeyset } from "./keyset.ts";
@@ -81,7 +82,7 @@ export async function appraiseBundle<M extends Mode>(
   context: AppraisalContext<M>,
 ): Promise<{ readonly verdict: Verdict; readonly epoch: VerifiedEpoch<M> | null }> {
   const received = new Uint8Array(bytes);
-  const checklist = new Checklist(EVIDENCE_CHECKS);
+  const checklist = new Checklist(EVIDENCE_CHECKS, EVIDENCE_WORDS);
   const known: Known = { platform: null, measurement: null };
   let epoch: Omit<EpochFacts<M>, "verdict"> | null = null;
   try {
@@ -108,7 +109,7 @@ export async function appraiseDocument(
   context: AppraisalContext,
 ): Promise<{ readonly verdict: Verdict }> {
   const received = new Uint8Array(bytes);
-  const checklist = new Checklist(EVIDENCE_CHECKS);
+  const checklist = new Checklist(EVIDENCE_CHECKS, EVIDENCE_WORDS);
   const known: Known = { platform: null, measurement: null };
   try {
     await judgeDocument(checklist, known, received, policy, context);

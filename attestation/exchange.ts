@@ -5,6 +5,7 @@ import type { AskedModel } from "./models.ts";
 import type { VerifiedEpoch } from "./appraisal.ts";
 import type { Awaitable } from "./bytes.ts";
 import { AttestationError } from "./errors.ts";
+import { EXCHANGE_WORDS } from "./exchange-words.ts";
 import * as checks from "./exchange-checks.ts";
 import type { Policy } from "./policy.ts";
 import {
@@ -73,7 +74,7 @@ export async function judgeExchange(
   policy: Policy,
   evidence: ReceiptEvidence,
 ): Promise<Verdict> {
-  const checklist = new Checklist(EXCHANGE_CHECKS, epoch.verdict.checks);
+  const checklist = new Checklist(EXCHANGE_CHECKS, EXCHANGE_WORDS, epoch.verdict.checks);
   try {
     await judgeChecks(checklist, epoch, policy, evidence);
   } catch (error) {

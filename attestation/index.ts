@@ -55,7 +55,7 @@ export {
 export { type TrustAnchors, verifyEvidence } from "./verification.ts";
 export { EvidenceCache } from "./cache.ts";
 export { certificateFromPem } from "./pem.ts";
-export { AWS_NITRO_ROOT, type RootCertificate } from "./roots.ts";
+export { AWS_NITRO_ROOT, AWS_NITRO_ROOT_SHA256, type RootCertificate } from "./roots.ts";
 export {
   encodeEpochBinding,
   type EpochBinding,

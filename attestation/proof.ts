@@ -18,6 +18,8 @@ import {
   encodeCbor,
 } from "./cbor.ts";
 import { AttestationError } from "./errors.ts";
+import { EVIDENCE_WORDS } from "./evidence-words.ts";
+import { EXCHANGE_WORDS } from "./exchange-words.ts";
 import { judgeExchange, type ReceiptEvidence } from "./exchange.ts";
 import type { Hashes } from "./hashes.ts";
 import type { Policy } from "./policy.ts";
@@ -201,7 +203,9 @@ function readVarint(
 
 /** Bytes that are no proof fail the check "bundle": nothing after it can be reached. */
 function unreadable(error: AttestationError, nowMs: number): Verdict {
-  const checklist = new Checklist([...EVIDENCE_CHECKS, ...EXCHANGE_CHECKS]);
+  const checks = { ...EVIDENCE_WORDS.checks, ...EXCHANGE_WORDS.checks };
+  const words = { checks, codes: EXCHANGE_WORDS.codes };
+  const checklist = new Checklist([...EVIDENCE_CHECKS, ...EXCHANGE_CHECKS], words);
   checklist.fail("bundle", error);
   const facts = { platform: null, mode: "archive", judgedAtMs: nowMs, measurement: null } as const;
   return checklist.verdict(facts);
@@ -210,5 +214,9 @@ function unreadable(error: AttestationError, nowMs: number): Verdict {
 function withoutExchange(evidence: Verdict): Verdict {
   const { platform, mode, judgedAtMs, measurement, result, failure } = evidence;
   const facts = { platform, mode, judgedAtMs, measurement };
-  return { ...new Checklist(EXCHANGE_CHECKS, evidence.checks).verdict(facts), result, failure };
+  return {
+    ...new Checklist(EXCHANGE_CHECKS, EXCHANGE_WORDS, evidence.checks).verdict(facts),
+    result,
+    failure,
+  };
 }

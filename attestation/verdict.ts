@@ -7,8 +7,8 @@
  */
 import { type CheckId, EVIDENCE_CHECKS, type FailureClass } from "./checks.ts";
 import { AttestationError, type AttestationErrorCode } from "./errors.ts";
-import { PURPOSE } from "./purposes.ts";
-import { failureClass, remedy } from "./remedies.ts";
+import { EVIDENCE_WORDS } from "./evidence-words.ts";
+import { purposeOf, remedyOf, SKIPS, type Words } from "./words.ts";
 
 export interface Check {
   readonly id: CheckId;
@@ -65,12 +65,14 @@ export type VerdictFacts = Pick<Verdict, "platform" | "mode" | "judgedAtMs" | "m
 /** The checks of one appraisal, filled in their fixed order. */
 export class Checklist {
   readonly #ids: readonly CheckId[];
+  readonly #words: Words;
   readonly #checks: Check[];
   #failure: FailureClass | null = null;
 
   /** @param before - checks already made and passed, which come first in the verdict. */
-  constructor(ids: readonly CheckId[], before: readonly Check[] = []) {
+  constructor(ids: readonly CheckId[], words: Words, before: readonly Check[] = []) {
     this.#ids = ids;
+    this.#words = words;
     this.#checks = [...before];
   }
 
@@ -93,22 +95,23 @@ export class Checklist {
   pass(id: CheckId, finding: Finding<unknown>): void {
     const { found, wanted, skipped } = finding;
     if (skipped === undefined) {
-      const why = PURPOSE[id].proves;
+      const why = purposeOf(this.#words, id).proves;
       this.#checks.push({ id, status: "pass", found, wanted, why, fix: "Nothing.", code: null });
       return;
     }
-    const { why, fix } = PURPOSE[skipped];
+    const { why, fix } = SKIPS[skipped];
     const code = skipped === "by the policy" ? "policy/unchecked" : null;
     this.#checks.push({ id, status: "skip", found, wanted, why, fix, code });
   }
 
   fail(id: CheckId, error: AttestationError): void {
-    this.#failure ??= failureClass(error.code);
+    const { failure, why, fix } = remedyOf(this.#words, id, error.code);
+    this.#failure ??= failure;
+    const { wanted } = purposeOf(this.#words, id);
     const parts =
       error instanceof Refusal
         ? { found: error.found, wanted: error.wanted }
-        : { found: error.message.slice(error.code.length + 2), wanted: PURPOSE[id].wanted };
-    const { why, fix } = remedy(id, error.code);
+        : { found: error.message.slice(error.code.length + 2), wanted };
     this.#checks.push({ id, status: "fail", ...parts, why, fix, code: error.code });
   }
 
@@ -116,7 +119,7 @@ export class Checklist {
   verdict(facts: VerdictFacts): Verdict {
     const made = new Map(this.#checks.map((check) => [check.id, check]));
     const before = this.#checks.filter((check) => !this.#ids.includes(check.id));
-    const checks = this.#ids.map((id) => made.get(id) ?? notReached(id));
+    const checks = this.#ids.map((id) => made.get(id) ?? notReached(id, this.#words));
     const complete = this.#ids.every((id) => made.has(id));
     const result = this.#failure !== null ? "rejected" : complete ? "verified" : "incomplete";
     return { result, failure: this.#failure, checks: [...before, ...checks], ...facts };
@@ -129,13 +132,13 @@ export function incompleteVerdict(
   mode: Mode,
   judgedAtMs: number,
 ): Verdict {
-  const checks = EVIDENCE_CHECKS.map(notReached);
+  const checks = EVIDENCE_CHECKS.map((id) => notReached(id, EVIDENCE_WORDS));
   const facts = { platform: null, mode, judgedAtMs, measurement: null };
   return { result: "incomplete", failure, checks, ...facts };
 }
 
-function notReached(id: CheckId): Check {
-  const { why, fix } = PURPOSE["not reached"];
-  const wanted = PURPOSE[id].wanted;
+function notReached(id: CheckId, words: Words): Check {
+  const { why, fix } = SKIPS["not reached"];
+  const { wanted } = purposeOf(words, id);
   return { id, status: "skip", found: "not reached", wanted, why, fix, code: null };
 }
