@@ -11,16 +11,20 @@ import type { Certificate } from "./certificate.ts";
 import type { VerificationKey } from "./ecdsa.ts";
 import { parseMeasurement } from "./measurement.ts";
 import type { SignedDocument, VerifiedEvidence } from "./nitro.ts";
+import type { RootCertificate } from "./roots.ts";
 
 /** PROTOCOL.md, "Limits". */
 const MAX_CERTIFICATES = 1024;
 const MAX_DOCUMENTS = 128;
+/** The end of a certificate is its signature, of a document too: enough to tell entries apart. */
+const NAME_BYTES = 16;
 
 interface KnownCertificate {
-  /** The point whose signature the certificate has. */
+  readonly der: Uint8Array;
+  readonly certificate: Certificate;
+  /** The point whose signature it has. */
   readonly issuer: Uint8Array;
-  readonly signed: Uint8Array;
-  /** The certificate's own key. */
+  /** Its own key. */
   readonly key: VerificationKey;
 }
 
@@ -30,23 +34,41 @@ interface KnownCertificate {
  * `verifyEvidence` and to the appraisal's context. One may serve several policies.
  */
 export class EvidenceCache {
-  /** By signature, in hex. */
   readonly #certificates = new Map<string, KnownCertificate>();
+  readonly #roots = new Map<string, RootCertificate>();
   readonly #documents = new Map<string, VerifiedEvidence>();
 
-  /** The key of `certificate`, if its signature by `issuer` was verified. */
-  certificateKey(certificate: Certificate, issuer: Certificate): VerificationKey | null {
-    const known = recall(this.#certificates, certificate.signature);
-    if (known === null || !equalBytes(known.signed, certificate.signed)) return null;
-    return equalBytes(known.issuer, issuer.publicKey) ? known.key : null;
+  /** What the certificate of these bytes says, if it was verified. */
+  certificate(der: Uint8Array): Certificate | null {
+    return this.#known(der)?.certificate ?? null;
   }
 
-  /** Remembers that `certificate` has a signature by `issuer`. */
-  addCertificate(certificate: Certificate, issuer: Certificate, key: VerificationKey): void {
-    const { signature, signed } = certificate;
-    // Copies: views would keep whole documents alive.
-    const known = { issuer: new Uint8Array(issuer.publicKey), signed: new Uint8Array(signed), key };
-    remember(this.#certificates, signature, known, MAX_CERTIFICATES);
+  /** The key of a certificate, if its signature by `issuer` was verified. */
+  certificateKey(der: Uint8Array, issuer: Certificate): VerificationKey | null {
+    const known = this.#known(der);
+    return known !== null && equalBytes(known.issuer, issuer.publicKey) ? known.key : null;
+  }
+
+  /** Remembers that the certificate of these bytes has a signature by `issuer`. */
+  addCertificate(
+    der: Uint8Array,
+    certificate: Certificate,
+    issuer: Certificate,
+    key: VerificationKey,
+  ): void {
+    // A copy: a view would keep a whole document alive.
+    const known = { der, certificate, issuer: new Uint8Array(issuer.publicKey), key };
+    remember(this.#certificates, der, known, MAX_CERTIFICATES);
+  }
+
+  /** SHA-256 of a root's DER, if it was pinned before. */
+  rootDigest(der: Uint8Array): Uint8Array | null {
+    const known = recall(this.#roots, der);
+    return known !== null && equalBytes(known.der, der) ? known.sha256 : null;
+  }
+
+  addRoot(root: RootCertificate): void {
+    remember(this.#roots, root.der, root, MAX_CERTIFICATES);
   }
 
   /** A copy of what was verified of this document, whenever that was. */
@@ -58,10 +80,15 @@ export class EvidenceCache {
   addDocument(verified: VerifiedEvidence): void {
     remember(this.#documents, verified.signature, copyOf(verified), MAX_DOCUMENTS);
   }
+
+  #known(der: Uint8Array): KnownCertificate | null {
+    const known = recall(this.#certificates, der);
+    return known !== null && equalBytes(known.der, der) ? known : null;
+  }
 }
 
-function recall<T>(known: Map<string, T>, signature: Uint8Array): T | null {
-  const name = encodeHex(signature);
+function recall<T>(known: Map<string, T>, bytes: Uint8Array): T | null {
+  const name = nameOf(bytes);
   const entry = known.get(name);
   if (entry === undefined) return null;
   // A Map iterates in the order of insertion: the first is the least recently used.
@@ -70,12 +97,16 @@ function recall<T>(known: Map<string, T>, signature: Uint8Array): T | null {
   return entry;
 }
 
-function remember<T>(known: Map<string, T>, signature: Uint8Array, entry: T, most: number): void {
-  known.set(encodeHex(signature), entry);
+function remember<T>(known: Map<string, T>, bytes: Uint8Array, entry: T, most: number): void {
+  known.set(nameOf(bytes), entry);
   for (const name of known.keys()) {
     if (known.size <= most) return;
     known.delete(name);
   }
+}
+
+function nameOf(bytes: Uint8Array): string {
+  return encodeHex(bytes.subarray(-NAME_BYTES));
 }
 
 /** What callers change in theirs must not change ours. */

@@ -3,6 +3,7 @@
  * in order, complete. Nothing is fetched, built or searched; revocation lists are not consulted.
  */
 import { encodeHex, equalBytes, includesBytes } from "./bytes.ts";
+import type { EvidenceCache } from "./cache.ts";
 import { type Certificate, KEY_USAGE, parseCertificate } from "./certificate.ts";
 import { AttestationError } from "./errors.ts";
 import { webHashes } from "./hashes.ts";
@@ -15,6 +16,8 @@ export const MAX_CHAIN_CERTIFICATES = 8;
 export interface Chain {
   /** Root first, leaf last; at least two. */
   readonly certificates: readonly Certificate[];
+  /** The DER of each: copies of what was given. */
+  readonly ders: readonly Uint8Array[];
   readonly leaf: Certificate;
   /** SHA-256 of the root's DER. */
   readonly rootDigest: Uint8Array;
@@ -31,12 +34,14 @@ export interface Validity {
  *
  * @param ders - certificates, root first and leaf last.
  * @param roots - SHA-256 of each acceptable root's DER. @param atMs - when it must be valid.
+ * @param cache - spares parsing what was parsed before.
  * @throws {@link AttestationError} `chain/…` or `certificate/…`.
  */
 export async function parseChain(
   ders: readonly Uint8Array[],
   roots: readonly Uint8Array[],
   atMs: number,
+  cache: EvidenceCache | null = null,
 ): Promise<Chain> {
   if (ders.length < 2 || ders.length > MAX_CHAIN_CERTIFICATES) {
     const want = `2 to ${MAX_CHAIN_CERTIFICATES}`;
@@ -44,12 +49,13 @@ export async function parseChain(
   }
   // 1. The trust anchor is the pinned certificate itself: its own signature would prove nothing.
   const copies = ders.map((der) => new Uint8Array(der));
-  const rootDigest = await webHashes.sha256(copies[0] ?? new Uint8Array());
+  const root = copies[0] ?? new Uint8Array();
+  const rootDigest = cache?.rootDigest(root) ?? (await webHashes.sha256(root));
   if (!includesBytes(roots, rootDigest)) {
     throw new AttestationError("chain/root", `root ${encodeHex(rootDigest)} is not pinned`);
   }
   // 2. RFC 5280 §4: every certificate in our profile.
-  const certificates = copies.map(parseCertificate);
+  const certificates = copies.map((der) => cache?.certificate(der) ?? parseCertificate(der));
   // 3. RFC 5280 §6.1.3, §6.1.4: each in turn.
   certificates.forEach((certificate, index) => {
     requireIssuer(certificate, certificates[index === 0 ? 0 : index - 1]);
@@ -58,7 +64,7 @@ export async function parseChain(
   });
   const leaf = certificates[certificates.length - 1];
   if (leaf === undefined) throw new TypeError("a chain without certificates");
-  return { certificates, leaf, rootDigest };
+  return { certificates, ders: copies, leaf, rootDigest };
 }
 
 /** When every certificate of the chain is valid. */

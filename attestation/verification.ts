@@ -82,11 +82,11 @@ async function verifySignatures(
   cache: EvidenceCache | null,
 ): Promise<VerifiedEvidence> {
   // 1. RFC 5280 §6: all of the chain but its signatures.
-  const chain = await parseChain([...evidence.cabundle, evidence.certificate], roots, atMs);
+  const chain = await parseChain([...evidence.cabundle, evidence.certificate], roots, atMs, cache);
   // 2. AWS Nitro Enclaves attestation process §3.2.3: issued to the module that the document names.
   const platform = requirePlatform(chain, evidence.moduleId);
   // 3. RFC 5280 §6.1.3 (a)(1), RFC 9052 §4.4: every signature.
-  await requireSignatures(chain, evidence, cache);
+  const keys = await requireSignatures(chain, evidence, cache);
   const { notBeforeMs, notAfterMs } = chain.leaf;
   const facts = {
     ...evidence,
@@ -97,7 +97,7 @@ async function verifySignatures(
   };
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- this is the maker of VerifiedEvidence
   const verified = facts as VerifiedEvidence;
-  cache?.addDocument(verified);
+  if (cache !== null) remember(cache, chain, keys, verified);
   return verified;
 }
 
@@ -114,23 +114,24 @@ function requirePlatform(chain: Chain, id: string): Platform {
 
 /**
  * Requires that each certificate but the root is signed by the one before it, and the document by
- * the leaf.
+ * the leaf; gives the key of each certificate, null where it was not needed.
  *
  * Each verification runs while the next key is imported; the first failure in the chain's order is
  * the one reported.
  */
 async function requireSignatures(
-  { certificates }: Chain,
+  { certificates, ders }: Chain,
   { payload, signature }: SignedDocument,
   cache: EvidenceCache | null,
-): Promise<void> {
+): Promise<readonly (VerificationKey | null)[]> {
   const links: (boolean | Promise<boolean>)[] = [];
-  const keys: (VerificationKey | null)[] = [null];
+  const keys: (VerificationKey | null)[] = certificates.map(() => null);
   for (const [index, certificate] of certificates.entries()) {
     const next = certificates[index + 1];
-    const nextKey = next === undefined ? null : (cache?.certificateKey(next, certificate) ?? null);
-    keys.push(nextKey);
-    if (nextKey !== null) {
+    const nextDer = ders[index + 1];
+    const known = nextDer === undefined ? null : cache?.certificateKey(nextDer, certificate);
+    if (known !== null && known !== undefined) {
+      keys[index + 1] = known;
       links.push(true);
       continue;
     }
@@ -142,12 +143,8 @@ async function requireSignatures(
         : verifyEcdsa(key, next.signature, next.signed);
     links.push(link);
   }
-  const results = await Promise.all(links);
-  requireAll(results);
-  for (const [index, certificate] of certificates.entries()) {
-    const [issuer, key] = [certificates[index - 1], keys[index] ?? null];
-    if (issuer !== undefined && key !== null) cache?.addCertificate(certificate, issuer, key);
-  }
+  requireAll(await Promise.all(links));
+  return keys;
 }
 
 /** @param links - of each certificate but the root, then of the document. */
@@ -159,4 +156,20 @@ function requireAll(links: readonly boolean[]): void {
   }
   const which = `certificate ${failed + 1} of the chain`;
   throw new AttestationError("chain/signature", `${which} is not signed by the one before it`);
+}
+
+/** Called with what was verified, and nothing else. */
+function remember(
+  cache: EvidenceCache,
+  { certificates, ders, rootDigest }: Chain,
+  keys: readonly (VerificationKey | null)[],
+  verified: VerifiedEvidence,
+): void {
+  for (const [index, certificate] of certificates.entries()) {
+    const [der, key, issuer] = [ders[index], keys[index] ?? null, certificates[index - 1]];
+    if (der === undefined) continue;
+    if (issuer === undefined) cache.addRoot({ der, sha256: rootDigest });
+    else if (key !== null) cache.addCertificate(der, certificate, issuer, key);
+  }
+  cache.addDocument(verified);
 }
