@@ -27,6 +27,7 @@ const PROFILE: CborProfile = { ...DETERMINISTIC, maxBytes: MAX_BUNDLE_BYTES };
 const BUNDLE: Shape = {
   code: "bundle/structure",
   name: "Bundle",
+  tag: TAG,
   required: [1, 2, 3, 4, 5, 6, 7, 8],
 };
 
@@ -65,7 +66,6 @@ export function encodeBundle(bundle: Bundle): Uint8Array {
 /** Reads a Bundle; nothing in it is believed. @throws {@link AttestationError} `bundle/structure`, `cbor/…`. */
 export function parseBundle(bytes: Uint8Array): Bundle {
   const fields = parseFields(bytes, BUNDLE, PROFILE);
-  fields.requireTag(TAG);
   const endorsements = new Map<string, Uint8Array>();
   for (const [key, value] of fields.map(8, MAX_ENDORSEMENTS)) {
     const name = requireName(key, () => fields.refusal("an endorsement's key is no name"));

@@ -16,6 +16,7 @@ const MAX_ENTRIES = 256;
 const CONFIG: Shape = {
   code: "config/structure",
   name: "RuntimeConfig",
+  tag: TAG,
   required: [1, 2, 3, 4, 5],
 };
 
@@ -46,7 +47,6 @@ export function encodeRuntimeConfig(config: RuntimeConfig): Uint8Array {
 /** Reads a RuntimeConfig. @throws {@link AttestationError} `config/structure`, `cbor/…`. */
 export function parseRuntimeConfig(bytes: Uint8Array): RuntimeConfig {
   const fields = parseFields(bytes, CONFIG);
-  fields.requireTag(TAG);
   return {
     engine: fields.nameText(2),
     engineVersion: fields.nameText(3),

@@ -44,7 +44,7 @@ export interface Keyset {
   readonly receiptKey: Uint8Array;
 }
 
-const KEYSET: Shape = { code: "keyset/structure", name: "Keyset", required: [1, 2, 3] };
+const KEYSET: Shape = { code: "keyset/structure", name: "Keyset", tag: TAG, required: [1, 2, 3] };
 const COSE_KEY: Shape = {
   code: "keyset/structure",
   name: "COSE_Key",
@@ -80,7 +80,6 @@ export function encodeKeyset(keyset: Keyset): Uint8Array {
 /** Reads a Keyset. @throws {@link AttestationError} `keyset/structure`, `cbor/…`. */
 export function parseKeyset(bytes: Uint8Array): Keyset {
   const fields = parseFields(bytes, KEYSET);
-  fields.requireTag(TAG);
   const key = parseFields(fields.bytes(3, 1, 256), COSE_KEY);
   requireEcdsaP256(key);
   return {

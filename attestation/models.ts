@@ -15,7 +15,7 @@ const TAG = "countersign/models/v1";
 /** PROTOCOL.md, "Limits". */
 const MAX_MODELS = 1024;
 
-const MODEL_SET: Shape = { code: "models/structure", name: "ModelSet", required: [1, 2] };
+const MODEL_SET: Shape = { code: "models/structure", name: "ModelSet", tag: TAG, required: [1, 2] };
 
 /** A model as a request names it. */
 export interface AskedModel {
@@ -47,7 +47,6 @@ export function encodeModelSet(models: readonly ModelRef[]): Uint8Array {
 /** Reads a ModelSet. @throws {@link AttestationError} `models/structure`, `cbor/…`. */
 export function parseModelSet(bytes: Uint8Array): readonly ModelRef[] {
   const fields = parseFields(bytes, MODEL_SET);
-  fields.requireTag(TAG);
   const models: ModelRef[] = [];
   for (const item of fields.array(2, 0, MAX_MODELS)) {
     const model = parseModelRef(item, "models/structure");

@@ -84,6 +84,9 @@ export interface Revoked {
  */
 export function parsePolicy(text: string): Policy {
   const root = new JsonNode("", parseJson(text));
+  // The version first: it says what the other keys mean.
+  const version = root.members().get("version");
+  if (version !== undefined && version.value !== 1) throw version.refusal("want 1");
   const file = root.object([
     "version",
     "expires",
@@ -93,7 +96,6 @@ export function parsePolicy(text: string): Policy {
     "suites",
     "revoked",
   ]);
-  if (file.get("version").value !== 1) throw file.get("version").refusal("want 1");
   // What is revoked comes first, so that whatever is allowed as well is refused where it stands.
   const revoked = parseRevoked(file.get("revoked"));
   return {

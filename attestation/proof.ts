@@ -44,6 +44,7 @@ const PROFILE: CborProfile = {
 const PROOF: Shape = {
   code: "proof/structure",
   name: "proof",
+  tag: TAG,
   required: [1, 2, 3],
   optional: [4],
 };
@@ -88,7 +89,6 @@ export function encodeProof(proof: Proof): Uint8Array {
 /** Reads a proof; nothing in it is believed. @throws {@link AttestationError} `proof/structure`, `cbor/…`. */
 export function parseProof(bytes: Uint8Array): Proof {
   const fields = parseFields(bytes, PROOF, PROFILE);
-  fields.requireTag(TAG);
   return {
     receipt: fields.bytes(2, 1, MAX_RECEIPT_BYTES),
     bundle: fields.bytes(3, 1, MAX_BUNDLE_BYTES),

@@ -29,6 +29,8 @@ export interface Shape {
   readonly code: AttestationErrorCode;
   /** What messages call the structure. */
   readonly name: string;
+  /** What key 1 says: purpose and version. Judged before the other keys, which it gives meaning to. */
+  readonly tag?: string;
   readonly required: readonly CborKey[];
   readonly optional?: readonly CborKey[];
 }
@@ -43,6 +45,10 @@ export class Fields {
     this.#shape = shape;
     if (!isMap(value)) throw this.refusal("not a map");
     this.#map = value;
+    const { tag } = shape;
+    if (tag !== undefined && value.get(1) !== tag) {
+      throw this.refusal(`tag is not ${tag}: another version, or another structure`);
+    }
     for (const key of shape.required) if (!value.has(key)) throw this.refusal(`no key ${key}`);
     for (const key of value.keys()) {
       if (!shape.required.includes(key) && shape.optional?.includes(key) !== true) {
@@ -110,11 +116,6 @@ export class Fields {
     if (value.size > most)
       throw this.refusal(`key ${key} has ${value.size} entries, want ≤ ${most}`);
     return value;
-  }
-
-  /** The tag at key 1, which says what the structure is for. */
-  requireTag(tag: string): void {
-    if (this.value(1) !== tag) throw this.refusal(`tag is not ${tag}`);
   }
 }
 
