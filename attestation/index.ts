@@ -114,6 +114,7 @@ export {
   type VerifiedEpoch,
 } from "./appraisal.ts";
 export { appraiseExchange, type ExchangeEvidence } from "./exchange.ts";
+export { verifyReceiptSequence } from "./sequence.ts";
 export {
   appraiseProof,
   encodeProof,

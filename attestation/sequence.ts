@@ -1,0 +1,56 @@
+/** The receipts of one epoch together: an operator's record from which nothing was left out. */
+import type { VerifiedEpoch } from "./appraisal.ts";
+import { ofEpoch } from "./exchange-checks.ts";
+import {
+  importReceiptKey,
+  parseReceipt,
+  type ReceiptClaims,
+  type ReceiptKey,
+  verifyReceipt,
+} from "./receipt.ts";
+import { Refusal } from "./verdict.ts";
+
+/**
+ * Requires that `receipts` account for every exchange of an epoch from the index `first` on: one
+ * final or aborted receipt for each, in order, none missing and none twice.
+ *
+ * What comes after the last one is not known: an enclave does not say how many there are.
+ *
+ * @param first - the index of the first receipt; 0 for an epoch from its beginning.
+ * @returns the claims of each, in order.
+ * @throws {@link AttestationError} `cbor/…`, `cose/…`, `receipt/structure`, `receipt/signature`;
+ * `receipt/epoch` for a receipt of another epoch, `receipt/phase` for a checkpoint, `receipt/index`
+ * for a gap, a repetition or another order.
+ */
+export async function verifyReceiptSequence(
+  epoch: VerifiedEpoch,
+  receipts: readonly Uint8Array[],
+  first: number,
+): Promise<readonly ReceiptClaims[]> {
+  const key = await importReceiptKey(epoch.receiptKey);
+  const sequence: ReceiptClaims[] = [];
+  for (const bytes of receipts) {
+    const claims = await verifiedClaims(epoch, key, bytes);
+    const wanted = first + sequence.length;
+    if (claims.index !== wanted) {
+      throw new Refusal("receipt/index", `index ${claims.index}`, `index ${wanted}`);
+    }
+    sequence.push(claims);
+  }
+  return sequence;
+}
+
+async function verifiedClaims(
+  epoch: VerifiedEpoch,
+  key: ReceiptKey,
+  bytes: Uint8Array,
+): Promise<ReceiptClaims> {
+  const receipt = parseReceipt(bytes);
+  await verifyReceipt(receipt, key);
+  const { claims } = receipt;
+  ofEpoch(claims, epoch);
+  if (claims.phase === "checkpoint") {
+    throw new Refusal("receipt/phase", "phase checkpoint", "phase final or aborted");
+  }
+  return claims;
+}
