@@ -1,6 +1,7 @@
 import {
   appraiseBundle,
   equalBytes,
+  EvidenceCache,
   incompleteVerdict,
   type Policy,
   type Verdict,
@@ -35,6 +36,8 @@ export interface ConnectOptions {
   readonly opening?: boolean;
   /** Exchanges of more bytes give proofs without an opening; by default 64 MiB. */
   readonly maxOpeningBytes?: number;
+  /** What was verified before; to share it, give several connections the same one. */
+  readonly cache?: EvidenceCache;
   /** Ends the attempt to connect; each request takes its own. */
   readonly signal?: AbortSignal;
 }
@@ -77,6 +80,7 @@ export async function connect(url: string | URL, options: ConnectOptions): Promi
     node,
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
     challenge: options.challenge === true || requiresChallenge(options.policy),
+    cache: options.cache ?? new EvidenceCache(),
   };
   const verified = await verifyNode(settings, options.signal ?? null);
   return new NodeConnection(settings, verified);
@@ -86,6 +90,7 @@ interface NodeSettings extends ExchangeSettings {
   readonly node: URL;
   readonly fetch: Fetch;
   readonly challenge: boolean;
+  readonly cache: EvidenceCache;
 }
 
 /** The current epoch, shared by all requests; renewed by one of them for all. */
@@ -190,9 +195,9 @@ async function verifyBundle(
   nonce: Uint8Array | null,
   signal: AbortSignal | null,
 ): Promise<VerifiedEpoch<"live">> {
-  const { now, node, fetch } = settings;
+  const { now, node, fetch, cache } = settings;
   const bytes = await fetchBundle(fetch, node, nonce, signal);
-  const context = { mode: "live", nowMs: now(), nonce } as const;
+  const context = { mode: "live", nowMs: now(), nonce, cache } as const;
   const { verdict, epoch } = await appraiseBundle(bytes, policy, context);
   if (epoch === null || verdict.result !== "verified") throw new VerdictError(verdict);
   return epoch;
