@@ -21,6 +21,7 @@ import { EVIDENCE_CHECKS } from "./checks.ts";
 import { Checklist, type Mode, type Verdict, type VerdictFacts } from "./verdict.ts";
 import { verifyDocument } from "./verification.ts";
 
+/** When, in which mode and for which challenge evidence is judged. */
 export interface AppraisalContext<M extends Mode = Mode> {
   /**
    * `live`: certificates, lifetime and age at `nowMs`. `archive`: certificates and lifetime at the
@@ -74,6 +75,7 @@ interface Known {
 /**
  * Judges a bundle. Never throws for what the bundle or the policy is; that is in the verdict.
  *
+ * @param bytes - the bundle as the node sent it, at most 262 144 bytes; copied before the first check.
  * @returns the epoch if, and only if, the verdict is "verified".
  */
 export async function appraiseBundle<M extends Mode>(
@@ -101,7 +103,10 @@ export async function appraiseBundle<M extends Mode>(
  *
  * Checks that need a preimage are skipped and say so; "verified" then means that the hardware made
  * this document and the policy accepts its code, and nothing about keys, models or suites. No epoch
- * comes of it. Its platform is the one whose roots pin it.
+ * comes of it. Its platform is the one whose roots pin it. Never throws for what the document or the
+ * policy is; that is in the verdict.
+ *
+ * @param bytes - COSE_Sign1 as the security module gave it, at most 16 384 bytes.
  */
 export async function appraiseDocument(
   bytes: Uint8Array,

@@ -106,6 +106,8 @@ export function parseEpochBinding(bytes: Uint8Array): EpochBinding {
  * The value of register 16 once the enclave extended it, from zero, with the models digest.
  *
  * AWS Nitro Enclaves NSM API, `ExtendPCR`: the new value is SHA-384 of the old one and the data.
+ *
+ * @throws TypeError unless the digest has 32 bytes.
  */
 export function modelsRegister(modelsDigest: Uint8Array): Promise<Uint8Array> {
   if (modelsDigest.length !== DIGEST_BYTES) {

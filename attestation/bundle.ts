@@ -31,6 +31,7 @@ const BUNDLE: Shape = {
   required: [1, 2, 3, 4, 5, 6, 7, 8],
 };
 
+/** A bundle's parts, parsed by shape alone: nothing in it is believed yet. */
 export interface Bundle {
   /** The kind of hardware that is said to have made the evidence. */
   readonly platform: string;

@@ -28,12 +28,8 @@ interface KnownCertificate {
   readonly key: VerificationKey;
 }
 
-/**
- * A memory of verifications, for a Relying Party that judges many documents: at most 1024
- * certificates and 128 documents, the least recently used forgotten first. Give it to
- * `verifyEvidence` and to the appraisal's context. One may serve several policies.
- */
-export class EvidenceCache {
+/** What {@link EvidenceCache} holds; for verification alone. */
+export class Memory {
   readonly #certificates = new Map<string, KnownCertificate>();
   readonly #roots = new Map<string, RootCertificate>();
   readonly #documents = new Map<string, VerifiedEvidence>();
@@ -84,6 +80,26 @@ export class EvidenceCache {
   #known(der: Uint8Array): KnownCertificate | null {
     const known = recall(this.#certificates, der);
     return known !== null && equalBytes(known.der, der) ? known : null;
+  }
+}
+
+/** The memory in a cache. */
+export function memoryOf(cache: EvidenceCache): Memory {
+  return read(cache);
+}
+
+let read: (cache: EvidenceCache) => Memory;
+
+/**
+ * A memory of verifications, for a Relying Party that judges many documents: at most 1024
+ * certificates and 128 documents, the least recently used forgotten first. Give it to
+ * `verifyEvidence` and to the appraisal's context. One may serve several policies.
+ */
+export class EvidenceCache {
+  readonly #memory = new Memory();
+
+  static {
+    read = (cache) => cache.#memory;
   }
 }
 

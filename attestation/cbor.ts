@@ -11,6 +11,7 @@ import { AttestationError } from "./errors.ts";
 
 /** A map key: an integer or a text string. */
 export type CborKey = number | bigint | string;
+/** A map (RFC 8949 §3.1), in the order of its bytes. */
 export type CborMap = ReadonlyMap<CborKey, CborValue>;
 /** Integers are `number` where they fit 53 bits, `bigint` beyond. */
 export type CborValue =
@@ -27,6 +28,7 @@ export class CborTag {
   }
 }
 
+/** What a decoder accepts: the form, and limits that hold before anything is allocated. */
 export interface CborProfile {
   /** `deterministic`: keys sorted, definite lengths. `vendor`: any key order, indefinite outermost map. */
   readonly form: "deterministic" | "vendor";

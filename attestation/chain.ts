@@ -3,7 +3,7 @@
  * in order, complete. Nothing is fetched, built or searched; revocation lists are not consulted.
  */
 import { encodeHex, equalBytes, includesBytes } from "./bytes.ts";
-import type { EvidenceCache } from "./cache.ts";
+import type { Memory } from "./cache.ts";
 import { type Certificate, KEY_USAGE, parseCertificate } from "./certificate.ts";
 import { AttestationError } from "./errors.ts";
 import { webHashes } from "./hashes.ts";
@@ -34,14 +34,14 @@ export interface Validity {
  *
  * @param ders - certificates, root first and leaf last.
  * @param roots - SHA-256 of each acceptable root's DER. @param atMs - when it must be valid.
- * @param cache - spares parsing what was parsed before.
+ * @param memory - spares parsing what was parsed before.
  * @throws {@link AttestationError} `chain/…` or `certificate/…`.
  */
 export async function parseChain(
   ders: readonly Uint8Array[],
   roots: readonly Uint8Array[],
   atMs: number,
-  cache: EvidenceCache | null = null,
+  memory: Memory | null = null,
 ): Promise<Chain> {
   if (ders.length < 2 || ders.length > MAX_CHAIN_CERTIFICATES) {
     const want = `2 to ${MAX_CHAIN_CERTIFICATES}`;
@@ -50,12 +50,12 @@ export async function parseChain(
   // 1. The trust anchor is the pinned certificate itself: its own signature would prove nothing.
   const copies = ders.map((der) => new Uint8Array(der));
   const root = copies[0] ?? new Uint8Array();
-  const rootDigest = cache?.rootDigest(root) ?? (await webHashes.sha256(root));
+  const rootDigest = memory?.rootDigest(root) ?? (await webHashes.sha256(root));
   if (!includesBytes(roots, rootDigest)) {
     throw new AttestationError("chain/root", `root ${encodeHex(rootDigest)} is not pinned`);
   }
   // 2. RFC 5280 §4: every certificate in our profile.
-  const certificates = copies.map((der) => cache?.certificate(der) ?? parseCertificate(der));
+  const certificates = copies.map((der) => memory?.certificate(der) ?? parseCertificate(der));
   // 3. RFC 5280 §6.1.3, §6.1.4: each in turn.
   certificates.forEach((certificate, index) => {
     requireIssuer(certificate, certificates[index === 0 ? 0 : index - 1]);

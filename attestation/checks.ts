@@ -31,6 +31,7 @@ export const EXCHANGE_CHECKS = [
   "complete",
 ] as const;
 
+/** The name of a check: part of the JSON that the command line prints, and stable. */
 export type CheckId = (typeof EVIDENCE_CHECKS)[number] | (typeof EXCHANGE_CHECKS)[number];
 
 /** What a person can act on. `rotated` and `unreachable` are said by whoever owns the transport. */

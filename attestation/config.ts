@@ -20,6 +20,7 @@ const CONFIG: Shape = {
   required: [1, 2, 3, 4, 5],
 };
 
+/** What the enclave ran with, everything the host chose included. */
 export interface RuntimeConfig {
   readonly engine: string;
   readonly engineVersion: string;

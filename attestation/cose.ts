@@ -16,6 +16,7 @@ import {
 import { AttestationError } from "./errors.ts";
 import { isTag } from "./structure.ts";
 
+/** Signature algorithms (RFC 9053 §2.1): ES256 of receipts, ES384 of Nitro documents. */
 export type CoseAlgorithm = "ES256" | "ES384";
 
 /** RFC 9053 §2.1: the whole protected header, `{1: alg}`, and the curve we bind to the algorithm. */
@@ -32,6 +33,7 @@ const COSE_SIGN1_TAG = 18;
 const MAX_DEPTH = 4;
 const MAX_ITEMS = 64;
 
+/** What a COSE_Sign1 must be: one algorithm, its tag, its size. */
 export interface CoseProfile {
   readonly algorithm: CoseAlgorithm;
   /** Tag 18: AWS leaves it out, our receipts carry it. */

@@ -7,6 +7,7 @@
 import { compareBytes, decodeHex } from "./bytes.ts";
 import { AttestationError } from "./errors.ts";
 
+/** Curves by WebCrypto's names (NIST SP 800-186 §3.2.1). */
 export type Curve = "P-256" | "P-384";
 
 interface CurveParameters {

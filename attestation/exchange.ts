@@ -58,7 +58,7 @@ const receiptKeys = new WeakMap<VerifiedEpoch, Promise<ReceiptKey>>();
  *
  * A receipt names the document its epoch was opened with. A document made for a challenge has
  * another digest: who challenges a node judges receipts with the epoch's published bundle, whose
- * keyset digest is the same.
+ * keyset digest is the same. Never throws for what the receipt is; that is in the verdict.
  */
 export function appraiseExchange(
   epoch: VerifiedEpoch,

@@ -27,6 +27,7 @@ export const SUITES = [
   "MLKEM768-X25519/HKDF-SHA256/AES-256-GCM",
   "X25519/HKDF-SHA256/AES-256-GCM",
 ] as const;
+/** One of {@link SUITES}. */
 export type Suite = (typeof SUITES)[number];
 
 /** KEM id and public key length (IANA HPKE KEM registry). */
@@ -37,6 +38,7 @@ const KEMS: ReadonlyMap<number, { readonly suite: Suite; readonly keyBytes: numb
 /** One suite, 4 bytes of it: HKDF-SHA256 (0x0001) and AES-256-GCM (0x0002). */
 const SYMMETRIC = Uint8Array.of(0, 4, 0, 1, 0, 2);
 
+/** The public keys of an epoch. */
 export interface Keyset {
   /** One RFC 9458 §3 Key Configuration. */
   readonly keyConfig: Uint8Array;

@@ -40,6 +40,7 @@ export function merkleRoot(
   return andThen(allOf(level), (parents) => merkleRoot(hashes, parents));
 }
 
+/** A leaf, its tree head, and the nodes between them (RFC 9162 §2.1.3). Hashes have 32 bytes. */
 export interface InclusionProof {
   readonly index: number;
   readonly size: number;
@@ -83,6 +84,7 @@ export async function verifyInclusion(hashes: Hashes, proof: InclusionProof): Pr
   }
 }
 
+/** Two tree heads and the nodes between them (RFC 9162 §2.1.4). Hashes have 32 bytes. */
 export interface ConsistencyProof {
   readonly firstSize: number;
   readonly secondSize: number;

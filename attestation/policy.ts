@@ -18,6 +18,7 @@ import { parseTimestamp } from "./time.ts";
 
 /** Platforms this verifier knows; both have the format of Nitro attestation documents. */
 export const PLATFORMS = ["aws-nitro", "simulated"] as const;
+/** One of {@link PLATFORMS}. */
 export type Platform = (typeof PLATFORMS)[number];
 
 /** PROTOCOL.md, "Limits". */
@@ -35,6 +36,7 @@ export interface AllowedMeasurement {
   readonly registers: ReadonlyMap<number, Uint8Array>;
 }
 
+/** What a policy accepts of one platform. */
 export interface PlatformPolicy {
   /** SHA-256 of the DER of each root certificate that is trusted. */
   readonly roots: readonly Uint8Array[];
@@ -45,17 +47,20 @@ export interface PlatformPolicy {
   readonly debug: boolean;
 }
 
+/** A model that a policy accepts: id and digest must both be equal. */
 export interface AllowedModel {
   readonly id: string;
   readonly digest: Uint8Array;
 }
 
+/** How recent a live document has to be. */
 export interface Freshness {
   readonly maxAgeSeconds: number;
   readonly skewSeconds: number;
   readonly challenge: "optional" | "required";
 }
 
+/** An appraisal policy (RFC 9334 §8.5), as {@link parsePolicy} read it. */
 export interface Policy {
   readonly version: 1;
   /** Unix milliseconds. */

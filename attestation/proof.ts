@@ -33,6 +33,7 @@ const TAG = "countersign/proof/v1";
 
 /** PROTOCOL.md, "Limits". */
 const MAX_PROOF_BYTES = 1 << 28;
+/** Leaves of one direction in a proof's opening. PROTOCOL.md, "Limits". */
 export const MAX_PROOF_LEAVES = 65_536;
 const MAX_LEAF_BYTES = 1 << 22;
 
@@ -59,6 +60,7 @@ export interface Opening {
   readonly response: readonly Uint8Array[];
 }
 
+/** A proof's parts, parsed by shape alone: nothing in it is believed yet. */
 export interface Proof {
   readonly receipt: Uint8Array;
   readonly bundle: Uint8Array;
@@ -114,6 +116,7 @@ function parseLeaves(fields: Fields, key: number): readonly Uint8Array[] {
   });
 }
 
+/** What came of judging a proof. */
 export interface ProofAppraisal {
   readonly verdict: Verdict;
   /** Null where the bytes are no proof. */
@@ -126,7 +129,10 @@ export interface ProofAppraisal {
  * Judges a proof offline: certificates at the document's time, the policy's expiry at `nowMs`.
  *
  * Without an opening the checks of request, response and completeness are skipped by design, and
- * the verdict says so: it can be "verified" for what the receipt claims.
+ * the verdict says so: it can be "verified" for what the receipt claims. Never throws for what the
+ * proof or the policy is; that is in the verdict.
+ *
+ * @param bytes - the proof file, at most 256 MiB. @param context - `nowMs`: Unix milliseconds.
  */
 export async function appraiseProof(
   bytes: Uint8Array,

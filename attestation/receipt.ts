@@ -58,7 +58,9 @@ const CLAIM = {
   previous: -70008,
 } as const;
 
+/** Where in its exchange a receipt stands, as claim -70003 spells it. */
 export const PHASES = ["checkpoint", "final", "aborted"] as const;
+/** One of {@link PHASES}. */
 export type Phase = (typeof PHASES)[number];
 
 /** How the exchange ended. Optional members are absent where the model makes no text. */
@@ -73,6 +75,7 @@ export interface Outcome {
   readonly parameters?: Uint8Array;
 }
 
+/** What a receipt says, by claim. */
 export interface ReceiptClaims {
   /** Unix seconds. */
   readonly issuedAt: number;
@@ -147,7 +150,11 @@ export function receiptToBeSigned(payload: Uint8Array): Uint8Array {
   return sigStructure("ES256", payload);
 }
 
-/** The receipt's bytes. Takes any valid `r ‖ s` and writes the one with low s. */
+/**
+ * The receipt's bytes. Takes any valid `r ‖ s` and writes the one with low s.
+ *
+ * @throws TypeError where `signature` is not 64 bytes with r and s in [1, n − 1].
+ */
 export function assembleReceipt(payload: Uint8Array, signature: Uint8Array): Uint8Array {
   if (!isSignature("P-256", signature)) throw new TypeError("not an ES256 signature");
   return encodeCoseSign1({ algorithm: "ES256", payload, signature: lowS("P-256", signature) });

@@ -12,6 +12,7 @@ import type { Hashes } from "./hashes.ts";
 import { merkleLeaf, merkleRoot } from "./merkle.ts";
 import { DIGEST_BYTES } from "./structure.ts";
 
+/** Which half of an exchange a transcript is of. */
 export type Direction = "request" | "response";
 
 /** What a receipt says of one direction. */

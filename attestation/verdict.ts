@@ -10,6 +10,7 @@ import { AttestationError, type AttestationErrorCode } from "./errors.ts";
 import { EVIDENCE_WORDS } from "./evidence-words.ts";
 import { purposeOf, remedyOf, SKIPS, type Words } from "./words.ts";
 
+/** One check of a verdict. */
 export interface Check {
   readonly id: CheckId;
   readonly status: "pass" | "fail" | "skip";
@@ -26,6 +27,7 @@ export interface Check {
 /** `live`: judged now, to be used now. `archive`: judged at the document's own time. */
 export type Mode = "live" | "archive";
 
+/** The result of an appraisal (RFC 9334 §8.4): its checks, and what follows from them. */
 export interface Verdict {
   readonly result: "verified" | "rejected" | "incomplete";
   readonly failure: FailureClass | null;

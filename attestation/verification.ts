@@ -1,6 +1,6 @@
 /** Who made a document: the certificate chain to a pinned root, and the signatures. */
 import { includesBytes } from "./bytes.ts";
-import type { EvidenceCache } from "./cache.ts";
+import { type EvidenceCache, type Memory, memoryOf } from "./cache.ts";
 import { type Chain, chainValidity, parseChain } from "./chain.ts";
 import { verifyCoseSign1 } from "./cose.ts";
 import { importPoint, type VerificationKey, verifyEcdsa } from "./ecdsa.ts";
@@ -45,9 +45,10 @@ export async function verifyEvidence(
   atMs: number,
   cache: EvidenceCache | null = null,
 ): Promise<VerifiedEvidence> {
+  const memory = cache === null ? null : memoryOf(cache);
   const signed = parseEnvelope(bytes);
-  const known = knownDocument(signed, anchors, atMs, cache);
-  return known ?? verifySignatures(parseDocument(signed), anchors, atMs, cache);
+  const known = knownDocument(signed, anchors, atMs, memory);
+  return known ?? verifySignatures(parseDocument(signed), anchors, atMs, memory);
 }
 
 /** {@link verifyEvidence} of a document that was parsed, of which nobody else holds the bytes. */
@@ -57,8 +58,9 @@ export async function verifyDocument(
   atMs: number,
   cache: EvidenceCache | null,
 ): Promise<VerifiedEvidence> {
-  const known = knownDocument(evidence, anchors, atMs, cache);
-  return known ?? verifySignatures(evidence, anchors, atMs, cache);
+  const memory = cache === null ? null : memoryOf(cache);
+  const known = knownDocument(evidence, anchors, atMs, memory);
+  return known ?? verifySignatures(evidence, anchors, atMs, memory);
 }
 
 /** What was verified of the same bytes before, if its root and its times still hold. */
@@ -66,9 +68,9 @@ function knownDocument(
   signed: SignedDocument,
   { roots }: TrustAnchors,
   atMs: number,
-  cache: EvidenceCache | null,
+  memory: Memory | null,
 ): VerifiedEvidence | null {
-  const known = cache?.document(signed) ?? null;
+  const known = memory?.document(signed) ?? null;
   if (known === null || !includesBytes(roots, known.rootDigest)) return null;
   const { notBeforeMs, notAfterMs } = known.chainValidity;
   // Where it does not hold, verification says which certificate it is.
@@ -79,14 +81,14 @@ async function verifySignatures(
   evidence: Evidence,
   { roots }: TrustAnchors,
   atMs: number,
-  cache: EvidenceCache | null,
+  memory: Memory | null,
 ): Promise<VerifiedEvidence> {
   // 1. RFC 5280 §6: all of the chain but its signatures.
-  const chain = await parseChain([...evidence.cabundle, evidence.certificate], roots, atMs, cache);
+  const chain = await parseChain([...evidence.cabundle, evidence.certificate], roots, atMs, memory);
   // 2. AWS Nitro Enclaves attestation process §3.2.3: issued to the module that the document names.
   const platform = requirePlatform(chain, evidence.moduleId);
   // 3. RFC 5280 §6.1.3 (a)(1), RFC 9052 §4.4: every signature.
-  const keys = await requireSignatures(chain, evidence, cache);
+  const keys = await requireSignatures(chain, evidence, memory);
   const { notBeforeMs, notAfterMs } = chain.leaf;
   const facts = {
     ...evidence,
@@ -97,7 +99,7 @@ async function verifySignatures(
   };
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- this is the maker of VerifiedEvidence
   const verified = facts as VerifiedEvidence;
-  if (cache !== null) remember(cache, chain, keys, verified);
+  if (memory !== null) remember(memory, chain, keys, verified);
   return verified;
 }
 
@@ -122,14 +124,14 @@ function requirePlatform(chain: Chain, id: string): Platform {
 async function requireSignatures(
   { certificates, ders }: Chain,
   { payload, signature }: SignedDocument,
-  cache: EvidenceCache | null,
+  memory: Memory | null,
 ): Promise<readonly (VerificationKey | null)[]> {
   const links: (boolean | Promise<boolean>)[] = [];
   const keys: (VerificationKey | null)[] = certificates.map(() => null);
   for (const [index, certificate] of certificates.entries()) {
     const next = certificates[index + 1];
     const nextDer = ders[index + 1];
-    const known = nextDer === undefined ? null : cache?.certificateKey(nextDer, certificate);
+    const known = nextDer === undefined ? null : memory?.certificateKey(nextDer, certificate);
     if (known !== null && known !== undefined) {
       keys[index + 1] = known;
       links.push(true);
@@ -160,7 +162,7 @@ function requireAll(links: readonly boolean[]): void {
 
 /** Called with what was verified, and nothing else. */
 function remember(
-  cache: EvidenceCache,
+  memory: Memory,
   { certificates, ders, rootDigest }: Chain,
   keys: readonly (VerificationKey | null)[],
   verified: VerifiedEvidence,
@@ -168,8 +170,8 @@ function remember(
   for (const [index, certificate] of certificates.entries()) {
     const [der, key, issuer] = [ders[index], keys[index] ?? null, certificates[index - 1]];
     if (der === undefined) continue;
-    if (issuer === undefined) cache.addRoot({ der, sha256: rootDigest });
-    else if (key !== null) cache.addCertificate(der, certificate, issuer, key);
+    if (issuer === undefined) memory.addRoot({ der, sha256: rootDigest });
+    else if (key !== null) memory.addCertificate(der, certificate, issuer, key);
   }
-  cache.addDocument(verified);
+  memory.addDocument(verified);
 }

@@ -11,6 +11,7 @@ import {
   verifyEvidence,
   webHashes,
 } from "@countersign/attestation";
+import { memoryOf } from "../attestation/cache.ts";
 import { type Certificate, parseCertificate } from "../attestation/certificate.ts";
 import { SimulatedNsm } from "../enclave/simulation/nsm.ts";
 import { createVendor, rootDigest } from "../enclave/simulation/vendor.ts";
@@ -119,11 +120,12 @@ async function knowingIssuers(
   chain: readonly Certificate[],
 ): Promise<EvidenceCache> {
   const cache = new EvidenceCache();
+  const memory = memoryOf(cache);
   for (const [index, der] of ders.slice(0, -1).entries()) {
     const [certificate, issuer] = [chain[index], chain[index - 1]];
     if (certificate === undefined) continue;
-    if (issuer === undefined) cache.addRoot({ der, sha256: await rootDigestOf(der) });
-    else cache.addCertificate(der, certificate, issuer, await knownKey(certificate));
+    if (issuer === undefined) memory.addRoot({ der, sha256: await rootDigestOf(der) });
+    else memory.addCertificate(der, certificate, issuer, await knownKey(certificate));
   }
   return cache;
 }

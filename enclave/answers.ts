@@ -52,7 +52,6 @@ function faultOf(code: ProtocolErrorCode): Fault {
     case "hpke/open":
     case "hpke/key":
     case "hpke/exhausted":
-    case "ohttp/malformed":
     case "ohttp/suite":
     case "ohttp/truncated":
     case "ohttp/key-config":

@@ -131,12 +131,12 @@ class Life {
     return this.#phase;
   }
 
-  /** @throws EnclaveError `phase/order` where the table has no such step. */
+  /** @throws TypeError where the table has no such step: only a bug of ours takes one. */
   step(event: PhaseEvent): void {
     const before = this.#phase;
     this.#phase = nextPhase(before, event);
     this.#log("phase", { phase: this.#phase });
-    if (this.#phase === "closed") throw new EnclaveError("phase/order", `${event} in ${before}`);
+    if (this.#phase === "closed") throw new TypeError(`${event} in ${before}`);
   }
 
   onClose(close: () => Promise<void> | void): void {

@@ -4,9 +4,8 @@
  * Codes are API: they are added, never renamed.
  */
 export type EnclaveErrorCode =
-  // Start: arguments and phases
+  // Start
   | "boot/arguments"
-  | "phase/order"
   // Nitro Secure Module
   | "nsm/malformed"
   | "nsm/refused"

@@ -10,7 +10,6 @@ export type ProtocolErrorCode =
   | "hpke/exhausted"
   | "hpke/destroyed"
   // Chunked Oblivious HTTP (RFC 9458, draft-ietf-ohai-chunked-ohttp-08)
-  | "ohttp/malformed"
   | "ohttp/unknown-key"
   | "ohttp/suite"
   | "ohttp/truncated"

@@ -14,11 +14,10 @@ const SOURCES = [
   ["host/errors.ts", "The host"],
 ] as const;
 
-interface Row {
-  readonly code: string;
-  readonly sections: readonly string[];
-  readonly test: string;
-}
+/** What a row says in each column, by the column's heading, without backticks. */
+type Row = ReadonlyMap<string, readonly string[]>;
+/** The columns that every table has. A table whose codes have vectors has "vectors" besides. */
+const COLUMNS = ["code", "meaning", "section", "test"] as const;
 
 function read(path: string): string {
   return readFileSync(new URL(path, ROOT), "utf8");
@@ -43,17 +42,43 @@ function section(heading: string): string {
   return body.slice(0, end);
 }
 
+function cellsOf(line: string): readonly string[] {
+  return line
+    .split("|")
+    .slice(1, -1)
+    .map((cell) => cell.trim());
+}
+
 function documentedRows(heading: string): readonly Row[] {
-  const rows: Row[] = [];
-  for (const line of section(`### ${heading}`).split("\n")) {
-    const cells = line.split("|").map((cell) => cell.trim());
-    const code = /^`([^`]+)`$/u.exec(cells[1] ?? "")?.[1];
-    if (code === undefined) continue;
-    const [, , meaning = "", sections = "", test = ""] = cells;
-    if (meaning === "") throw new TypeError(`${code} has no meaning`);
-    rows.push({ code, sections: sections.split(", "), test: test.replaceAll("`", "") });
+  // The first table below the heading.
+  const table = /(?:^\|.*\n)+/mu.exec(section(`### ${heading}`))?.[0] ?? "";
+  const [columns = [], , ...rows] = table.trimEnd().split("\n").map(cellsOf);
+  for (const wanted of COLUMNS) {
+    if (!columns.includes(wanted)) throw new TypeError(`no column "${wanted}" in "${heading}"`);
   }
-  return rows;
+  return rows.map((cells) => {
+    if (cells.length !== columns.length) throw new TypeError(`a row of ${cells.length} cells`);
+    const values = cells.map((cell) => cell.replaceAll("`", "").split(", ").filter(Boolean));
+    return new Map(columns.map((column, i) => [column, values[i] ?? []]));
+  });
+}
+
+function codeOf(row: Row): string {
+  const [code = "", ...others] = row.get("code") ?? [];
+  if (code === "" || others.length > 0) throw new TypeError("a row without its one code");
+  return code;
+}
+
+/** The text of a test without its comments: a code that only a comment names is not asked for. */
+function testText(path: string): string {
+  return read(`test/${path}`).replaceAll(/^\s*(?:\/\/|\/?\*).*$/gmu, "");
+}
+
+/** What a vector must yield: the code of its failure, or of none. */
+function vectorCode(id: string): unknown {
+  const expected: unknown = JSON.parse(read(`test/vectors/${id}/expected.json`));
+  const outcome = new Map<string, unknown>(Object.entries(expected ?? {})).get("outcome");
+  return new Map<string, unknown>(Object.entries(outcome ?? {})).get("code");
 }
 
 describe.each(SOURCES)("the codes of %s in PROTOCOL.md", (path, heading) => {
@@ -62,15 +87,32 @@ describe.each(SOURCES)("the codes of %s in PROTOCOL.md", (path, heading) => {
   it("are all there, and no others", () => {
     const declared = declaredCodes(path);
     expect(declared.length).toBeGreaterThan(9);
-    expect(rows.map(({ code }) => code).toSorted()).toEqual(declared);
+    expect(rows.map(codeOf).toSorted()).toEqual(declared);
   });
 
-  it("name tests that name them, and sections that exist", () => {
-    for (const { code, sections, test } of rows) {
-      for (const number of sections) expect(PROTOCOL).toContain(`\n## ${number}. `);
-      if (test === "none") continue;
-      expect(existsSync(new URL(`test/${test}`, ROOT)), test).toBe(true);
-      expect(read(`test/${test}`), `${test} on ${code}`).toContain(code);
+  it("have a meaning, and sections that exist", () => {
+    for (const row of rows) {
+      expect(row.get("meaning"), codeOf(row)).not.toEqual([]);
+      expect(row.get("section"), codeOf(row)).not.toEqual([]);
+      for (const number of row.get("section") ?? []) {
+        expect(PROTOCOL, codeOf(row)).toContain(`\n## ${number}. `);
+      }
+    }
+  });
+
+  it("name a test that asks for them by name, and vectors, if any, that are refused with them", () => {
+    for (const row of rows) {
+      const tests = row.get("test") ?? [];
+      expect(tests, codeOf(row)).not.toEqual([]);
+      for (const test of tests) {
+        expect(existsSync(new URL(`test/${test}`, ROOT)), `${codeOf(row)}: test/${test}`).toBe(
+          true,
+        );
+        expect(testText(test), `${test} on ${codeOf(row)}`).toContain(codeOf(row));
+      }
+      // The one code of a check that is passed over, and so of no refusal.
+      const refusal = codeOf(row) === "policy/unchecked" ? null : codeOf(row);
+      for (const id of row.get("vectors") ?? []) expect(vectorCode(id), id).toBe(refusal);
     }
   });
 });

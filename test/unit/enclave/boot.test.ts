@@ -109,6 +109,8 @@ describe("boot", () => {
   it.each<[string, string[], string, (path: string, bytes: Uint8Array) => Uint8Array | null]>([
     ["no provisioning", ["boot"], "provision/status", () => null],
     ["provisioning cut short", ["boot"], "provisioning/structure", (_, b) => b.subarray(1)],
+    ["16 MiB that are none", ["boot"], "provisioning/structure", () => new Uint8Array(16_777_216)],
+    ["a byte more than 16 MiB", ["boot"], "provision/too-large", () => new Uint8Array(16_777_217)],
     [
       "another byte in a model",
       ["boot", "configured"],

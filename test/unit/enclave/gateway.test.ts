@@ -2,7 +2,17 @@ import { encodeHex, equalBytes } from "@countersign/attestation";
 import { encodeTrailers, type Fields, parseProblem } from "@countersign/protocol";
 import { request as httpRequest } from "node:http";
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  it,
+  type MockInstance,
+  vi,
+} from "vitest";
 import type { App } from "../../../enclave/gateway.ts";
 import {
   type Answer,
@@ -377,35 +387,48 @@ describe("a client that is silent", () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   });
   afterEach(() => {
+    vi.restoreAllMocks();
     vi.useRealTimers();
   });
 
-  /** Until the gateway waits for the client. */
-  async function silence(): Promise<void> {
-    while (vi.getTimerCount() === 0) await turn();
+  /**
+   * Until the gateway has begun no new wait for a while. Both ends are in this process, so what is
+   * on its way arrives within a few turns of its loop.
+   */
+  async function quiet(waits: MockInstance): Promise<void> {
+    for (let still = 0; still < 100; still++) {
+      const before = waits.mock.calls.length;
+      await turn();
+      if (waits.mock.calls.length !== before) still = 0;
+    }
   }
 
   /** Sends the first `sent` bytes, waits as long as is allowed, sends the next byte, and no more. */
   async function fallSilent(body: Uint8Array, sent: number): Promise<Answer> {
-    const ended = Promise.withResolvers<void>();
     const more = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
     async function* slowly(): AsyncGenerator<Uint8Array, void, void> {
       yield body.subarray(0, sent);
       await more.promise;
       yield body.subarray(sent, sent + 1);
       await ended.promise;
     }
-    const answer = send(ring, "POST", "/gateway", slowly());
-    const settled = vi.fn();
-    void answer.then(settled, settled);
-    await silence();
+    const waits = vi.spyOn(globalThis, "setTimeout");
+    const settled = vi.fn<() => void>();
+    const answer = send(ring, "POST", "/gateway", slowly()).finally(settled);
+    const begun = async (count: number): Promise<void> => {
+      while (waits.mock.calls.length < count && settled.mock.calls.length === 0) await turn();
+      await quiet(waits);
+      expect(settled).not.toHaveBeenCalled();
+    };
+    await begun(1);
     vi.advanceTimersByTime(IDLE_MS - 1);
+    const before = waits.mock.calls.length;
     more.resolve();
     // The byte arrives, and the time begins anew.
-    while (vi.getTimerCount() > 0) await turn();
-    await silence();
+    await begun(before + 1);
     vi.advanceTimersByTime(IDLE_MS - 1);
-    for (let i = 0; i < 50; i++) await turn();
+    await quiet(waits);
     expect(settled).not.toHaveBeenCalled();
     vi.advanceTimersByTime(1);
     const whole = await answer;

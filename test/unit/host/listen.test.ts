@@ -4,7 +4,8 @@ import { existsSync, lstatSync, readFileSync, symlinkSync, writeFileSync } from 
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type PublicServer, listenPublicly } from "../../../host/listen.ts";
+import type { ListenAddress } from "../../../host/args.ts";
+import { formatAddress, listenPublicly, type PublicServer } from "../../../host/listen.ts";
 import { onTestEnd, refusalOf, scratch } from "./support.ts";
 
 function listenAt(path: string): Promise<PublicServer> {
@@ -48,5 +49,18 @@ describe("a public Unix socket", () => {
     });
     expect((await refusalOf(() => listenAt(path))).code).toBe("listen/taken");
     expect(lstatSync(path).isSocket()).toBe(true);
+  });
+});
+
+describe("an address that the system does not give", () => {
+  it.each<[string, () => ListenAddress, string]>([
+    ["no such directory", () => ({ kind: "unix", path: join(scratch(), "none", "s") }), "EACCES"],
+    // RFC 5737: for documentation, so that no machine has it.
+    ["another machine's", () => ({ kind: "tcp", host: "192.0.2.1", port: 0 }), "EADDRNOTAVAIL"],
+  ])("is refused, and named: %s", async (_, address, found) => {
+    const wanted = address();
+    const refusal = await refusalOf(() => listenPublicly(wanted, (_in, out) => out.end(), 8));
+    expect(refusal.code).toBe("listen/refused");
+    expect(refusal.message).toContain(`cannot listen at ${formatAddress(wanted)} (${found})`);
   });
 });

@@ -29,6 +29,7 @@ import {
   onTestEnd,
   open,
   type Recorded,
+  refusalOf,
   type Reply,
   scratch,
   send,
@@ -489,6 +490,20 @@ describe("bundle", () => {
     host.view.generation = 2;
     await host.enclave.close();
     expect(problemOf(await send(url))).toBe("503 unavailable");
+  });
+
+  it("is unreachable, by its code, while the enclave does not serve and when it is gone", async () => {
+    const host = await startHost();
+    const bundles = new BundleCache(host.enclave.socketPath, host.view, () => 0);
+    expect((await bundles.read()).bytes.length).toBe(2000);
+    host.view.serving = false;
+    expect((await refusalOf(() => bundles.read())).code).toBe("enclave/unreachable");
+    host.view.serving = true;
+    host.view.generation = 2;
+    await host.enclave.close();
+    const refusal = await refusalOf(() => bundles.read());
+    expect(refusal.code).toBe("enclave/unreachable");
+    expect(refusal.message).toContain("GET /bundle: ENOENT");
   });
 
   it("refuses other methods", async () => {

@@ -1,4 +1,5 @@
 import { type ChildProcess, fork, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
@@ -9,6 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createServer, type Server } from "node:http";
+import { createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -16,7 +18,7 @@ import { GATEWAY_PATH, MEDIA_REQUEST } from "@countersign/protocol";
 import { describe, expect, it } from "vitest";
 import { serveProvisioning } from "../../../host/provision.ts";
 import { openState } from "../../../host/state.ts";
-import { parseStatus } from "../../../host/status.ts";
+import { askStatus, parseStatus } from "../../../host/status.ts";
 import { scanModels } from "../../../host/store.ts";
 import { DEFAULT_TIMING, Supervisor, type SupervisorTiming } from "../../../host/supervisor.ts";
 import { tell } from "../../fakes/fake-enclave.ts";
@@ -375,6 +377,22 @@ describe("the state directory", () => {
     expect(existsSync(join(state.enclaveSocket, ".."))).toBe(false);
   });
 
+  it("is refused where no path is short enough for its sockets", async () => {
+    const [root, own] = [scratch(), process.env["TMPDIR"]];
+    const temporary = join(root, "t".repeat(100));
+    mkdirSync(temporary);
+    onTestEnd(() => {
+      if (own === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = own;
+    });
+    process.env["TMPDIR"] = temporary;
+    const directory = join(root, "d".repeat(120));
+    const refusal = await refusalOf(() => openState(directory, "here"));
+    expect(refusal.code).toBe("socket/path");
+    expect(refusal.message).toContain("use a shorter --state, or a shorter TMPDIR");
+    expect([readdirSync(directory), readdirSync(temporary)]).toEqual([[], []]);
+  });
+
   it("loses nothing but what the node made", () => {
     const directory = scratch();
     chmodSync(directory, 0o755);
@@ -511,6 +529,35 @@ describe("supervisor", () => {
     const { supervisor } = await supervise("good");
     await supervisor.stop();
     expect((await refusalOf(() => supervisor.start())).code).toBe("enclave/stopped");
+  });
+});
+
+describe("the host's end of the provisioning socket", () => {
+  it("is refused at a path that no socket can have, and by name", async () => {
+    const store = await scanModels(await models());
+    const choice = { epochSeconds: 60, maxBodyBytes: 4096 };
+    const taken = join(scratch(), "p.sock");
+    writeFileSync(taken, "");
+    for (const path of [join(scratch(), "p".repeat(120)), taken]) {
+      const refusal = await refusalOf(() => serveProvisioning(path, store.models, choice));
+      expect(refusal.code).toBe("socket/path");
+      expect(refusal.message).toContain(`cannot listen at ${path}: E`);
+    }
+  });
+});
+
+describe("an enclave that does not take a connection", () => {
+  it("is unreachable, whether nobody listens, or it hangs up", async () => {
+    const path = join(scratch(), "e.sock");
+    expect((await refusalOf(() => askStatus(path, 1000))).code).toBe("enclave/unreachable");
+    const rude = createTcpServer((socket) => socket.destroy()).listen(path);
+    onTestEnd(() => {
+      rude.close();
+    });
+    await once(rude, "listening");
+    const refusal = await refusalOf(() => askStatus(path, 1000));
+    expect(refusal.code).toBe("enclave/unreachable");
+    expect(refusal.message).toMatch(/GET \/status: (?:ECONNRESET|EPIPE)$/u);
   });
 });
 
