@@ -5,7 +5,11 @@ import { bounded, type Findings, reported, type Row } from "./table.ts";
 
 const BUILD = fileURLToPath(new URL("../client/build.ts", import.meta.url));
 const LINE = /^(?<name>\S.*?) +(?<bytes>\d+) bytes +(?<gzip>\d+) gzip$/u;
-const MAX_CLIENT_BYTES = 40_000;
+/** What a page may have to load before it can ask, and before it can judge evidence. */
+const MAX_BYTES: ReadonlyMap<string, number> = new Map([
+  ["client", 40_000],
+  ["verifier", 20_000],
+]);
 
 export async function measureBundles(): Promise<Findings> {
   const lines: string[] = [];
@@ -27,7 +31,8 @@ function rowOf(line: string): Row | null {
   if (found === undefined || name === undefined) return null;
   const gzip = Number(found["gzip"]);
   const what = `browser bundle, ${name}, gzip`;
-  if (name === "client") return bounded(what, gzip, "<", MAX_CLIENT_BYTES, asKilobytes);
+  const most = MAX_BYTES.get(name);
+  if (most !== undefined) return bounded(what, gzip, "≤", most, asKilobytes);
   return reported(what, asKilobytes(gzip));
 }
 

@@ -1,44 +1,78 @@
-// Bundles the client for browsers and says how large it is. Run by `npm run build:browser`.
-import { readFile } from "node:fs/promises";
+/**
+ * Bundles the libraries for browsers, each by itself, and says how large they are.
+ *
+ * Run by `npm run build:browser`, which fails where one is too large or needs Node. Tests build with
+ * the same function, so that a page is tested with what is shipped.
+ */
+import { readFile, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
-import { build, type Metafile } from "esbuild";
+import { build, type Metafile, transform } from "esbuild";
 
 const REPOSITORY = fileURLToPath(new URL("..", import.meta.url));
 const OUT = join(REPOSITORY, ".build", "browser");
-/** What a page may have to load before it can ask anything in private, compressed. */
-const MAX_CLIENT_GZIP_BYTES = 40 * 1000;
 
-interface Size {
+/** What Node has and no browser: whoever names one of these means to run elsewhere. */
+const NODE_GLOBALS = [
+  "Buffer",
+  "process",
+  "require",
+  "global",
+  "setImmediate",
+  "__dirname",
+  "__filename",
+] as const;
+/** Where such a name is also found as a property. */
+const GLOBAL_OBJECTS = ["globalThis", "self", "window"] as const;
+
+/** One library for pages. */
+export interface BrowserEntry {
+  readonly name: string;
+  readonly path: string;
+  /** Fewer compressed bytes than this, in all that is loaded at once; null where it is only reported. */
+  readonly maxGzipBytes: number | null;
+}
+
+export interface Size {
   readonly name: string;
   readonly bytes: number;
   readonly gzip: number;
 }
 
-const sizes = await bundle({
-  client: join(REPOSITORY, "client", "index.ts"),
-  verifier: join(REPOSITORY, "attestation", "index.ts"),
-});
-for (const { name, bytes, gzip } of sizes) {
-  process.stdout.write(
-    `${name.padEnd(28)} ${String(bytes).padStart(8)} bytes  ${String(gzip).padStart(7)} gzip\n`,
-  );
-}
-const client = sizes.find(({ name }) => name === "client");
-if (client === undefined || client.gzip >= MAX_CLIENT_GZIP_BYTES) {
-  process.stderr.write(`the client library is larger than ${MAX_CLIENT_GZIP_BYTES} bytes gzip\n`);
-  process.exitCode = 1;
+export interface BrowserBundle {
+  readonly name: string;
+  /** Of the entry with all it imports at once; then, where there is any, of what it loads later. */
+  readonly sizes: readonly Size[];
+  /** The source files in it, relative to the repository. */
+  readonly inputs: readonly string[];
+  /** Why it must not be shipped; empty of a good one. */
+  readonly faults: readonly string[];
 }
 
-/** Each entry by itself, so that its size is what a page that uses it loads. */
-async function bundle(entries: Readonly<Record<string, string>>): Promise<readonly Size[]> {
-  const all: Size[] = [];
-  for (const [name, entry] of Object.entries(entries)) {
+export const BROWSER_ENTRIES: readonly BrowserEntry[] = [
+  // What a page loads before it can ask anything in private.
+  { name: "client", path: inRepository("client/index.ts"), maxGzipBytes: 40 * 1000 },
+  // What a page loads to judge evidence, and nothing else.
+  { name: "verifier", path: inRepository("attestation/evidence.ts"), maxGzipBytes: 20 * 1000 },
+  // Evidence, receipts and proofs.
+  { name: "proofs", path: inRepository("attestation/index.ts"), maxGzipBytes: null },
+];
+
+/** Writes each entry to `outDir/<name>/<name>.js`, in place of what was there. */
+export async function buildBundles(
+  outDir: string,
+  entries: readonly BrowserEntry[] = BROWSER_ENTRIES,
+): Promise<readonly BrowserBundle[]> {
+  const bundles: BrowserBundle[] = [];
+  for (const entry of entries) {
+    const outdir = join(outDir, entry.name);
+    await rm(outdir, { recursive: true, force: true });
     const { metafile } = await build({
-      entryPoints: { [name]: entry },
-      outdir: join(OUT, name),
+      absWorkingDir: REPOSITORY,
+      entryPoints: { [entry.name]: entry.path },
+      outdir,
       bundle: true,
       format: "esm",
       platform: "browser",
@@ -49,9 +83,11 @@ async function bundle(entries: Readonly<Record<string, string>>): Promise<readon
       metafile: true,
       logLevel: "warning",
     });
-    all.push(...(await measure(name, metafile)));
+    const sizes = await measure(entry.name, metafile);
+    const faults = [...(await portability(metafile)), ...excess(entry, sizes)];
+    bundles.push({ name: entry.name, sizes, inputs: Object.keys(metafile.inputs), faults });
   }
-  return all;
+  return bundles;
 }
 
 /** The entry with all it imports at once; then what it may load later. */
@@ -63,8 +99,8 @@ async function measure(name: string, { outputs }: Metafile): Promise<readonly Si
   for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
     if (atOnce.has(path)) continue;
     atOnce.add(path);
-    for (const imported of outputs[path]?.imports ?? []) {
-      if (imported.kind === "import-statement") queue.push(imported.path);
+    for (const { kind, external, path: imported } of outputs[path]?.imports ?? []) {
+      if (kind === "import-statement" && external !== true) queue.push(imported);
     }
   }
   const later = Object.keys(outputs).filter((path) => !atOnce.has(path));
@@ -76,9 +112,68 @@ async function sizeOf(name: string, paths: readonly string[]): Promise<Size> {
   let bytes = 0;
   let gzip = 0;
   for (const path of paths) {
-    const content = await readFile(path);
+    const content = await readFile(inRepository(path));
     bytes += content.length;
     gzip += gzipSync(content, { level: 9 }).length;
   }
   return { name, bytes, gzip };
 }
+
+function excess({ name, maxGzipBytes }: BrowserEntry, sizes: readonly Size[]): readonly string[] {
+  const gzip = sizes.find((size) => size.name === name)?.gzip ?? Infinity;
+  if (maxGzipBytes === null || gzip < maxGzipBytes) return [];
+  return [`${name}: ${gzip} bytes gzip, want less than ${maxGzipBytes}`];
+}
+
+/** What a bundle needs that a page does not have. */
+async function portability({ outputs }: Metafile): Promise<readonly string[]> {
+  const faults: string[] = [];
+  for (const [path, { imports }] of Object.entries(outputs)) {
+    const file = basename(path);
+    // A module of Node, a package left out, a URL: none of it is in the files that we ship.
+    for (const { external, path: wanted } of imports) {
+      if (external === true) faults.push(`${file}: imports ${wanted}, which is not in the bundle`);
+    }
+    for (const name of await nodeGlobalsIn(await readFile(inRepository(path), "utf8"))) {
+      faults.push(`${file}: uses ${name}, which only Node has`);
+    }
+  }
+  return faults;
+}
+
+/**
+ * The names of Node that `code` uses and does not declare.
+ *
+ * esbuild's `define` replaces a name only where it means the global, not in a string, as a property
+ * or where it is declared: so each gets a mark that is nowhere in the code, and is then looked for.
+ */
+export async function nodeGlobalsIn(code: string): Promise<readonly string[]> {
+  let mark = "only_node_has_";
+  while (code.includes(mark)) mark += "_";
+  const define = NODE_GLOBALS.flatMap((name) => [
+    [name, mark + name],
+    ...GLOBAL_OBJECTS.map((object) => [`${object}.${name}`, mark + name]),
+  ]);
+  const marked = await transform(code, { format: "esm", define: Object.fromEntries(define) });
+  return NODE_GLOBALS.filter((name) => marked.code.includes(mark + name));
+}
+
+function inRepository(path: string): string {
+  return join(REPOSITORY, path);
+}
+
+async function main(): Promise<void> {
+  for (const { sizes, faults } of await buildBundles(OUT)) {
+    for (const { name, bytes, gzip } of sizes) {
+      process.stdout.write(
+        `${name.padEnd(28)} ${String(bytes).padStart(8)} bytes  ${String(gzip).padStart(7)} gzip\n`,
+      );
+    }
+    for (const fault of faults) {
+      process.stderr.write(`${fault}\n`);
+      process.exitCode = 1;
+    }
+  }
+}
+
+if (import.meta.main) await main();
