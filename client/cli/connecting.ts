@@ -3,14 +3,7 @@ import { ClientError, connect, type Connection, VerdictError } from "@countersig
 import { nativePrimitives } from "@countersign/protocol/native";
 
 import { CommandError } from "./exit.ts";
-import {
-  exitCodeOf,
-  renderChain,
-  renderResult,
-  simulationNotice,
-  verdictObject,
-} from "./rendering.ts";
-import { jsonLine, type Terminal, printable } from "./terminal.ts";
+import { printable } from "./terminal.ts";
 
 /** Connects with this runtime's own cryptography. @throws VerdictError, ClientError */
 export async function connectNode(
@@ -19,53 +12,6 @@ export async function connectNode(
   options: { readonly challenge?: boolean } = {},
 ): Promise<Connection> {
   return await connect(url, { policy, primitives: nativePrimitives, ...options });
-}
-
-/** How a command shows what it found. */
-export interface OutputStyle {
-  readonly json: boolean;
-  readonly quiet: boolean;
-}
-
-/** Prints that `subject` could not be judged, and returns the exit code for that. */
-export function reportUnreachable(
-  terminal: Terminal,
-  style: OutputStyle,
-  subject: string,
-  verdict: Verdict,
-  failure: CommandError,
-): number {
-  if (style.json) {
-    const { message, fix } = failure;
-    terminal.print(jsonLine({ subject, error: message, fix, ...verdictObject(verdict) }));
-    return exitCodeOf(verdict);
-  }
-  terminal.print(`${printable(subject)}: ${renderResult(verdict, terminal.paint)}`);
-  terminal.print(`  ${printable(failure.message)}`);
-  if (failure.fix !== null) terminal.print(`  fix: ${printable(failure.fix)}`);
-  return exitCodeOf(verdict);
-}
-
-/** Prints a verdict on `subject` as the style asks, and returns its exit code. */
-export function reportVerdict(
-  terminal: Terminal,
-  style: OutputStyle,
-  subject: string,
-  verdict: Verdict,
-  extra: Readonly<Record<string, unknown>> = {},
-): number {
-  const exit = exitCodeOf(verdict);
-  if (style.json) {
-    terminal.print(jsonLine({ subject, ...extra, ...verdictObject(verdict) }));
-    return exit;
-  }
-  const { paint } = terminal;
-  terminal.print(`${printable(subject)}: ${renderResult(verdict, paint)}`);
-  if (style.quiet && verdict.result === "verified") return exit;
-  for (const line of renderChain(verdict.checks, "from-root", paint)) terminal.print(line);
-  const notice = simulationNotice(verdict.platform);
-  if (notice !== null) terminal.print(paint.warn(`  ${notice}`));
-  return exit;
 }
 
 /** What went wrong between us and a node, for a person; null for errors of another kind. */

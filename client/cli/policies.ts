@@ -1,9 +1,10 @@
-import { AttestationError, encodeHex, type Policy, parsePolicy } from "@countersign/attestation";
+import { encodeHex, type FailureClass, type Policy, parsePolicy } from "@countersign/attestation";
 
-import { CommandError, EXIT } from "./exit.ts";
+import { CommandError } from "./exit.ts";
 import { readUserFile } from "./files.ts";
 import type { HashedModel } from "./models.ts";
 import { DEFAULT_POLICY, userPath } from "./paths.ts";
+import { describeMistake, readPolicy } from "./policy-mistakes.ts";
 
 /** A policy file as JSON. Only what `policy init` writes; the format has more. */
 export interface PolicyFile {
@@ -39,39 +40,47 @@ const MAX_AGE_SECONDS = 7200;
 const SKEW_SECONDS = 60;
 const SUITE = "MLKEM768-X25519/HKDF-SHA256/AES-256-GCM";
 
-/** Reads and parses the policy that a command is to judge by. @throws CommandError */
+/** A policy by which nothing can be judged. It is no fault of what was to be judged. */
+export class PolicyError extends CommandError {
+  readonly failure: Extract<FailureClass, "unreachable" | "malformed">;
+
+  constructor(failure: PolicyError["failure"], message: string, fix: string) {
+    super(message, fix);
+    this.failure = failure;
+  }
+}
+
+/** What to do about a mistake. */
+export const MEND = "mend it and try again: this is the first mistake, there may be more behind it";
+
+/** Reads the policy that a command is to judge by. @throws PolicyError, exit code 2. */
 export async function loadPolicy(option: string | null): Promise<Policy> {
-  const path = userPath(option ?? DEFAULT_POLICY);
+  const path = option ?? DEFAULT_POLICY;
   let bytes: Uint8Array;
   try {
-    bytes = await readUserFile(path, "the policy");
+    bytes = await readUserFile(userPath(path), "the policy");
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     const hint =
       'without a policy there is no verdict: name one with --policy, or write one with "countersign policy init"';
-    throw new CommandError(error.message, hint);
+    throw new PolicyError("unreachable", error.message, hint);
   }
-  return parsePolicyFile(bytes, path);
+  return (await parsePolicyFile(bytes, path)).policy;
 }
 
-/** @throws CommandError, exit code 1, with what is wrong and where. */
-export function parsePolicyFile(bytes: Uint8Array, path: string): Policy {
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new CommandError(`${path} is no UTF-8 text`, null, EXIT.rejected);
-  }
-  try {
-    return parsePolicy(text);
-  } catch (error) {
-    if (!(error instanceof AttestationError)) throw error;
-    throw new CommandError(
-      `the policy ${path} is not usable: ${error.message}`,
-      "mend what it names; a policy is read strictly, so that no typing error loosens it",
-      EXIT.rejected,
-    );
-  }
+/**
+ * A policy and its text.
+ *
+ * @throws PolicyError, exit code 2, with the place of the mistake: nothing was judged by it.
+ */
+export async function parsePolicyFile(
+  bytes: Uint8Array,
+  path: string,
+): Promise<{ readonly policy: Policy; readonly text: string }> {
+  const reading = await readPolicy(bytes);
+  if (reading.policy !== null) return reading;
+  const what = `the policy has a mistake: ${describeMistake(path, reading.mistake)}`;
+  throw new PolicyError("malformed", what, MEND);
 }
 
 /** A policy that trusts one platform as given, and the models as hashed. */

@@ -3,7 +3,6 @@ import {
   appraiseDocument,
   decodeHex,
   formatTime,
-  incompleteVerdict,
   type Mode,
   parseTimestamp,
   type Policy,
@@ -14,24 +13,31 @@ import { nativePrimitives } from "@countersign/protocol/native";
 import { fetchBundle, requireNodeUrl } from "@countersign/client";
 import { POLICY_OPTION } from "../arguments.ts";
 import type { Call, Command } from "../command.ts";
-import {
-  clientFailure,
-  type OutputStyle,
-  reportUnreachable,
-  reportVerdict,
-} from "../connecting.ts";
-import { CommandError, EXIT, UsageError } from "../exit.ts";
+import { EXIT, UsageError } from "../exit.ts";
+import { verdictHelp } from "../failures.ts";
 import { readUserFile } from "../files.ts";
 import { userPath } from "../paths.ts";
 import { loadPolicy } from "../policies.ts";
+import {
+  type OutputStyle,
+  outputStyle,
+  reportUnjudged,
+  reportVerdict,
+  VERBOSE_OPTION,
+} from "../reporting.ts";
+import { insteadOfEvidence, mistakenName } from "../subject-hints.ts";
 import type { Terminal } from "../terminal.ts";
 
 const MAX_SUBJECTS = 100_000;
 const NONCE_BYTES = 32;
 const MAX_NONCE_BYTES = 64;
 const MIN_NONCE_BYTES = 16;
+/** The last second that RFC 3339 has: the end of the year 9999. */
+const MAX_TIME_MS = Date.UTC(9999, 11, 31, 23, 59, 59);
 /** A bundle is a map, a bare document an array or a tagged one (RFC 8949 §3.1). */
 const CBOR_MAP = 5;
+const BARE = "A bare document: it says nothing about a node's keys, models or encryption.";
+const WORST_FIRST = [EXIT.rejected, EXIT.unchecked] as const;
 
 export const attestCommand: Command = {
   name: "attest",
@@ -39,7 +45,11 @@ export const attestCommand: Command = {
   synopsis: "NODE | FILE… [--policy FILE] [--challenge | --nonce HEX] [--at TIME | --archive]",
   details: `A file is a bundle, as a node serves it, or a bare attestation document. A bare document has no
 preimages to recompute: those checks are skipped, and the verdict says so.
-Several subjects are judged one by one; the exit code is that of the worst.
+Several subjects are judged one by one. The exit code is that of the worst: 1 before 2 before 0.
+--archive asks whether evidence was good when it was made. It does not show that it is recent, or that
+the enclave still runs: never send a request on the strength of it.
+
+${verdictHelp()}
 
 examples:
   countersign attest http://127.0.0.1:8480
@@ -67,41 +77,63 @@ examples:
       value: null,
       description: "judges a file at its document's own time, which proves less",
     },
+    VERBOSE_OPTION,
     POLICY_OPTION,
   ],
   operands: [1, MAX_SUBJECTS, "NODE or FILE"],
   run,
 };
 
-interface Question {
-  readonly policy: Policy;
+/** What the options ask. */
+interface Asked {
   readonly atMs: number | null;
   readonly nonce: Uint8Array | null;
   readonly challenge: boolean;
   readonly archive: boolean;
 }
 
-async function run({ args, terminal, json, quiet }: Call): Promise<number> {
-  const question: Question = {
-    policy: await loadPolicy(args.text("policy")),
+interface Question extends Asked {
+  readonly policy: Policy;
+}
+
+async function run(call: Call): Promise<number> {
+  const { args, terminal } = call;
+  const style = outputStyle(call);
+  const asked = {
     atMs: parseAt(args.text("at")),
     nonce: parseNonce(args.text("nonce")),
     challenge: args.flag("challenge"),
     archive: args.flag("archive"),
   };
-  requireAnswerable(question, args.operands);
-  let worst: number = EXIT.ok;
-  const style = { json, quiet };
-  for (const subject of args.operands) {
-    const exit = await attest(subject, question, terminal, style);
-    if (exit !== EXIT.ok && worst !== EXIT.rejected) worst = exit;
+  requireAnswerable(asked, args.operands);
+  let policy: Policy;
+  try {
+    policy = await loadPolicy(args.text("policy"));
+  } catch (error) {
+    return reportUnjudged(terminal, style, args.operands, timeOf(asked), error);
   }
-  return worst;
+  const exits: number[] = [];
+  for (const subject of args.operands) {
+    if (exits.length > 0 && !style.json && !style.quiet) terminal.print("");
+    exits.push(await attest(subject, { ...asked, policy }, terminal, style));
+  }
+  if (exits.length > 1 && !style.json && !style.quiet) terminal.print(`\n${tally(exits)}`);
+  return WORST_FIRST.find((exit) => exits.includes(exit)) ?? EXIT.ok;
+}
+
+/** How many of several subjects came to what. */
+function tally(exits: readonly number[]): string {
+  const count = (exit: number): number => exits.filter((other) => other === exit).length;
+  const { ok, rejected, unchecked } = EXIT;
+  return (
+    `${exits.length} subjects: ${count(ok)} verified, ${count(rejected)} rejected, ` +
+    `${count(unchecked)} could not be checked`
+  );
 }
 
 /** A challenge that is silently not sent would look like one that was answered. @throws UsageError */
-function requireAnswerable(question: Question, subjects: readonly string[]): void {
-  const { challenge, nonce, archive, atMs } = question;
+function requireAnswerable(asked: Asked, subjects: readonly string[]): void {
+  const { challenge, nonce, archive, atMs } = asked;
   if (archive && atMs !== null) {
     throw new UsageError("--archive and --at", "one of them: --archive takes the document's time");
   }
@@ -131,37 +163,46 @@ async function attest(
   style: OutputStyle,
 ): Promise<number> {
   try {
-    const verdict = await appraise(subject, question);
-    const exit = reportVerdict(terminal, style, subject, verdict);
-    if (question.atMs !== null && !style.json) {
-      terminal.print(`  judged as of ${formatTime(question.atMs)}, as --at says, not now`);
-    }
-    return exit;
+    const { verdict, notes } = await appraise(subject, question);
+    return reportVerdict(terminal, style, subject, verdict, notes);
   } catch (error) {
     // One subject that cannot be had does not keep the others from being judged.
-    const failure = clientFailure(error) ?? error;
-    if (!(failure instanceof CommandError)) throw error;
-    const verdict = incompleteVerdict("unreachable", "live", question.atMs ?? Date.now());
-    return reportUnreachable(terminal, style, subject, verdict, failure);
+    return reportUnjudged(
+      terminal,
+      style,
+      [subject],
+      timeOf(question),
+      mistakenName(subject, error),
+    );
   }
 }
 
-async function appraise(subject: string, question: Question): Promise<Verdict> {
-  const { policy, atMs, archive } = question;
+async function appraise(
+  subject: string,
+  question: Question,
+): Promise<{ readonly verdict: Verdict; readonly notes: readonly string[] }> {
+  const { policy, atMs } = question;
   const isNode = isNodeUrl(subject);
   const nonce = isNode ? nodeNonce(question) : question.nonce;
   const bytes = isNode
     ? await fetchBundle(fetch, requireNodeUrl(subject), nonce, null)
     : await readUserFile(userPath(subject), "the evidence");
-  const mode: Mode = archive ? "archive" : "live";
-  const context = { mode, nowMs: atMs ?? Date.now(), nonce };
+  const context = { ...timeOf(question), nonce };
   // A node is its bundle. Were a bare document enough, a host could leave out what it has to hide:
   // the checks of keys, models and suite would be skipped by design.
-  const appraised =
-    isNode || isBundle(bytes)
-      ? await appraiseBundle(bytes, policy, context)
-      : await appraiseDocument(bytes, policy, context);
-  return appraised.verdict;
+  const bare = !isNode && !isBundle(bytes);
+  const { verdict } = bare
+    ? await appraiseDocument(bytes, policy, context)
+    : await appraiseBundle(bytes, policy, context);
+  const notes = atMs === null ? [] : [`Judged as of ${formatTime(atMs)}, as --at says, not now.`];
+  if (bare && verdict.result === "verified") notes.push(BARE);
+  const instead = verdict.failure === "malformed" ? insteadOfEvidence(bytes, subject) : null;
+  if (instead !== null && !isNode) notes.push(instead);
+  return { verdict, notes };
+}
+
+function timeOf({ archive, atMs }: Asked): { readonly mode: Mode; readonly nowMs: number } {
+  return { mode: archive ? "archive" : "live", nowMs: atMs ?? Date.now() };
 }
 
 function nodeNonce({ nonce, challenge, policy }: Question): Uint8Array | null {
@@ -179,9 +220,8 @@ function isBundle(bytes: Uint8Array): boolean {
 /** @throws UsageError unless ISO 8601 in UTC or Unix milliseconds. */
 export function parseAt(text: string | null): number | null {
   if (text === null) return null;
-  if (/^\d{1,15}$/u.test(text)) return Number(text);
-  const ms = parseTimestamp(text);
-  if (ms !== null) return ms;
+  const ms = /^\d{1,15}$/u.test(text) ? Number(text) : parseTimestamp(text);
+  if (ms !== null && ms <= MAX_TIME_MS) return ms;
   throw new UsageError(
     `--at is "${text}"`,
     "a time is for example 2026-06-30T12:00:00Z, or Unix milliseconds",

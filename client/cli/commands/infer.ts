@@ -1,9 +1,9 @@
 import type { Verdict } from "@countersign/attestation";
 
-import type { Connection } from "@countersign/client";
+import { type Connection, VerdictError, type VerifiedResponse } from "@countersign/client";
 import { POLICY_OPTION } from "../arguments.ts";
 import type { Call, Command } from "../command.ts";
-import { connectNode } from "../connecting.ts";
+import { clientFailure, connectNode } from "../connecting.ts";
 import { CommandError, EXIT, UsageError } from "../exit.ts";
 import { writeProof } from "../files.ts";
 import { inferRequestBody, readInput, type UserInput } from "../input.ts";
@@ -11,7 +11,14 @@ import { type ModelMetadata, parseModelMetadata } from "../model-metadata.ts";
 import { DEFAULT_NODE, userPath } from "../paths.ts";
 import { loadPolicy } from "../policies.ts";
 import { parsePrediction, type Prediction, renderPrediction } from "../prediction.ts";
-import { renderChain, renderResult, simulationNotice, verdictObject } from "../rendering.ts";
+import {
+  exitCodeOf,
+  renderChain,
+  renderResult,
+  simulationNotice,
+  verdictObject,
+} from "../rendering.ts";
+import { noteFailure } from "../reporting.ts";
 import { jsonLine, printable, type Terminal } from "../terminal.ts";
 
 /** A verified answer to one inference. */
@@ -26,6 +33,18 @@ export interface Inference {
 
 const MAX_REFUSAL_CHARACTERS = 500;
 
+/** A refusal by the enclave itself. It is verified like an answer, but it is none. */
+class RefusedError extends CommandError {
+  readonly verdict: Verdict;
+  readonly exchange: string;
+
+  constructor(message: string, response: { readonly verdict: Verdict; readonly exchange: string }) {
+    super(message, "change the request by what it says; the model's metadata says what it takes");
+    this.verdict = response.verdict;
+    this.exchange = response.exchange;
+  }
+}
+
 export const inferCommand: Command = {
   name: "infer",
   summary: "ask a model in private, and verify the answer",
@@ -35,6 +54,10 @@ export const inferCommand: Command = {
   nested arrays, for a model of one input           [[5.1, 3.5, 1.4, 0.2]]
   nested arrays by input name                       {"image": [[[[0, 0.5, …]]]]}
   numbers by feature, where the model names them    {"mean radius": 14.2, …}
+
+Exit code: 0 a verified answer, 1 an answer or a node that is rejected, 2 no answer: the node cannot be
+reached, or its enclave refused the request, and that refusal is verified. --json prints one line of the
+form of client/verdict.schema.json#/$defs/inference, with the same members in each of these cases.
 
 examples:
   countersign infer digits --input examples/seven.png
@@ -61,18 +84,22 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
   if (source === null) {
     throw new UsageError("--input is missing", "name a PNG or JSON file, or - for standard input");
   }
-  const policy = await loadPolicy(args.text("policy"));
-  const input = await readInput(source);
-  const node = await connectNode(args.text("node") ?? DEFAULT_NODE, policy);
-  const inference = await inferOnce(node, model, args.text("version"), input);
   const out = args.text("proof");
+  let inference: Inference;
+  try {
+    const policy = await loadPolicy(args.text("policy"));
+    const input = await readInput(source);
+    const node = await connectNode(args.text("node") ?? DEFAULT_NODE, policy);
+    inference = await inferOnce(node, model, args.text("version"), input);
+  } catch (error) {
+    if (!json) throw error;
+    return reportNoAnswer(terminal, model, error);
+  }
   if (out !== null) await writeProof(userPath(out), inference.proof);
   if (json) {
     const { answer, verdict, exchange } = inference;
-    const proof = out === null ? {} : { proof: out };
-    terminal.print(
-      jsonLine({ model, exchange, answer, verdict: verdictObject(verdict), ...proof }),
-    );
+    const line = { ...NO_ANSWER, model, exchange, answer, verdict: verdictObject(verdict) };
+    terminal.print(jsonLine({ ...line, proof: out }));
     return EXIT.ok;
   }
   printInference(terminal, inference, quiet);
@@ -80,6 +107,40 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
     terminal.print(`\nproof written to ${out}; verify it anywhere: countersign verify ${out}`);
   }
   return EXIT.ok;
+}
+
+/** The members of a line of `--json`, in their order. */
+const NO_ANSWER = {
+  version: 1,
+  model: "",
+  exchange: null,
+  answer: null,
+  verdict: null,
+  proof: null,
+  error: null,
+} as const;
+
+/** The line of `--json` where there is no answer. @throws `error` where it says nothing of that. */
+function reportNoAnswer(terminal: Terminal, model: string, error: unknown): number {
+  if (error instanceof VerdictError) {
+    const { verdict } = error;
+    terminal.print(jsonLine({ ...NO_ANSWER, model, verdict: verdictObject(verdict) }));
+    return exitCodeOf(verdict);
+  }
+  const failure = clientFailure(error) ?? error;
+  if (!(failure instanceof CommandError) || failure instanceof UsageError) throw error;
+  const refused = failure instanceof RefusedError ? failure : null;
+  const { message, fix, exitCode } = failure;
+  const line = {
+    ...NO_ANSWER,
+    model,
+    exchange: refused?.exchange ?? null,
+    verdict: refused === null ? null : verdictObject(refused.verdict),
+    error: { message, fix },
+  };
+  terminal.print(jsonLine(line));
+  noteFailure(terminal, failure);
+  return exitCode;
 }
 
 /** Asks for the model's metadata, then for one inference, both in private and both verified. */
@@ -125,13 +186,14 @@ export function printInference(terminal: Terminal, inference: Inference, quiet: 
   if (notice !== null) terminal.print(paint.warn(`\n${notice}`));
 }
 
-/** The JSON of a verified response. @throws CommandError where the enclave refused. */
-async function answerOf(response: Response, what: string): Promise<unknown> {
+/** The JSON of a verified response. @throws RefusedError where the enclave refused. */
+async function answerOf(response: VerifiedResponse, what: string): Promise<unknown> {
   const text = await response.text();
   if (!response.ok) {
-    throw new CommandError(
+    throw new RefusedError(
       `the enclave refused ${what} (${response.status}): ${refusalOf(text)}. ` +
         "The refusal is verified: it is the enclave's own",
+      { verdict: await response.verdict(), exchange: response.exchange },
     );
   }
   try {

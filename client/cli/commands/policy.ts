@@ -3,26 +3,27 @@ import { dirname } from "node:path";
 
 import {
   appraiseBundle,
-  AttestationError,
   encodeHex,
   formatTime,
   parsePolicy,
   type Policy,
   type PlatformPolicy,
-  requireKnownRoots,
 } from "@countersign/attestation";
 
 import { fetchBundle, requireNodeUrl } from "@countersign/client";
 import { POLICY_OPTION } from "../arguments.ts";
 import type { Call, Command } from "../command.ts";
-import { reportVerdict } from "../connecting.ts";
 import { CommandError, EXIT, UsageError } from "../exit.ts";
 import { readUserFile, writeUserFile } from "../files.ts";
 import { firstUsePolicy } from "../first-use.ts";
 import { BUNDLED_MODELS, DEFAULT_NODE, DEFAULT_POLICY, DEFAULT_STATE, userPath } from "../paths.ts";
-import { encodePolicy, parsePolicyFile } from "../policies.ts";
+import { encodePolicy, MEND, parsePolicyFile } from "../policies.ts";
+import { describeMistake, mistakeAt, type PolicyMistake, readPolicy } from "../policy-mistakes.ts";
+import { outputStyle, reportVerdict } from "../reporting.ts";
 import { developmentPolicy } from "../simulation.ts";
 import { jsonLine, printable } from "../terminal.ts";
+
+const RENEW = "review whom it trusts, and set a new date";
 
 export const policyInitCommand: Command = {
   name: "policy init",
@@ -65,13 +66,17 @@ export const policyCheckCommand: Command = {
   name: "policy check",
   summary: "say whether a policy is readable and in force",
   synopsis: "[FILE]",
-  details: `Exit code 0: readable and not expired. 1: not usable, with the place and the reason.`,
+  details: `Says of the first mistake where it is, as FILE:LINE:COLUMN: POINTER: REASON; there may be more behind it.
+The same mistake ends every command that is given the policy, with exit code 2: it could not judge.
+
+Exit code 0: readable and in force. 1: it has a mistake, or has expired. 2: the file cannot be read.`,
   options: [POLICY_OPTION],
   operands: [0, 1, "FILE"],
   run: check,
 };
 
-async function init({ args, terminal, json, quiet }: Call): Promise<number> {
+async function init(call: Call): Promise<number> {
+  const { args, terminal, json, quiet } = call;
   const path = userPath(args.text("policy") ?? DEFAULT_POLICY);
   const onFirstUse = args.flag("trust-on-first-use");
   if (!onFirstUse && args.text("node") !== null) {
@@ -91,7 +96,7 @@ async function init({ args, terminal, json, quiet }: Call): Promise<number> {
       terminal.note(
         "the node's evidence does not hold even by a policy made of it; nothing is written",
       );
-      return reportVerdict(terminal, { json, quiet }, node, verdict);
+      return reportVerdict(terminal, outputStyle(call), node, verdict);
     }
   } else {
     const models = args.text("models");
@@ -121,11 +126,11 @@ async function write(path: string, text: string, force: boolean): Promise<void> 
 }
 
 async function show({ args, terminal, json }: Call): Promise<number> {
-  const path = userPath(args.text("policy") ?? DEFAULT_POLICY);
-  const bytes = await readUserFile(path, "the policy");
-  const policy = parsePolicyFile(bytes, path);
+  const path = args.text("policy") ?? DEFAULT_POLICY;
+  const bytes = await readUserFile(userPath(path), "the policy");
+  const { policy, text } = await parsePolicyFile(bytes, path);
   if (json) {
-    terminal.print(jsonLine(JSON.parse(new TextDecoder().decode(bytes))));
+    terminal.print(jsonLine(JSON.parse(text)));
     return EXIT.ok;
   }
   for (const line of describe(policy)) terminal.print(line);
@@ -133,22 +138,36 @@ async function show({ args, terminal, json }: Call): Promise<number> {
 }
 
 async function check({ args, terminal, json, quiet }: Call): Promise<number> {
-  const path = userPath(args.operands[0] ?? args.text("policy") ?? DEFAULT_POLICY);
-  const bytes = await readUserFile(path, "the policy");
-  let problem: string | null = null;
-  try {
-    const policy = parsePolicy(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    await requireKnownRoots(policy);
-    if (policy.expiresMs <= Date.now()) problem = `expired ${formatTime(policy.expiresMs)}`;
-  } catch (error) {
-    if (error instanceof AttestationError) problem = error.message;
-    else if (error instanceof TypeError) problem = "no UTF-8 text";
-    else throw error;
+  const [operand] = args.operands;
+  const option = args.text("policy");
+  if (operand !== undefined && option !== null) {
+    throw new UsageError("FILE and --policy", "one of them: both name the file to check");
   }
-  if (json) terminal.print(jsonLine({ policy: path, usable: problem === null, problem }));
-  else if (problem !== null) terminal.print(`${path}: not usable: ${printable(problem)}`);
-  else if (!quiet) terminal.print(`${path}: readable and in force`);
-  return problem === null ? EXIT.ok : EXIT.rejected;
+  const path = operand ?? option ?? DEFAULT_POLICY;
+  const reading = await readPolicy(await readUserFile(userPath(path), "the policy"));
+  const mistake = reading.policy === null ? reading.mistake : expiry(reading, Date.now());
+  const exit = mistake === null ? EXIT.ok : EXIT.rejected;
+  if (json) {
+    terminal.print(jsonLine({ version: 1, policy: path, usable: mistake === null, mistake }));
+    return exit;
+  }
+  if (mistake !== null) {
+    terminal.print(`${printable(describeMistake(path, mistake))}`);
+    if (!quiet) terminal.print(`  fix: ${reading.policy === null ? MEND : RENEW}`);
+  } else if (!quiet) {
+    terminal.print(`${printable(path)}: readable and in force`);
+  }
+  return exit;
+}
+
+/** What a policy that can be read but is out of force says, at its date; null where it is in force. */
+function expiry(
+  { policy, text }: { readonly policy: Policy; readonly text: string },
+  nowMs: number,
+): PolicyMistake | null {
+  if (nowMs < policy.expiresMs) return null;
+  const message = `expired ${formatTime(policy.expiresMs)}, and now is ${formatTime(nowMs)}`;
+  return mistakeAt(text, "/expires", message);
 }
 
 function describe(policy: Policy): readonly string[] {

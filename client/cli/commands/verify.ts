@@ -1,7 +1,7 @@
 import {
   appraiseProof,
-  encodeHex,
   formatTime,
+  type Policy,
   type Proof,
   type ReceiptClaims,
 } from "@countersign/attestation";
@@ -9,12 +9,25 @@ import { nativePrimitives } from "@countersign/protocol/native";
 
 import { POLICY_OPTION } from "../arguments.ts";
 import type { Call, Command } from "../command.ts";
-import { reportVerdict } from "../connecting.ts";
+import { CommandError, EXIT } from "../exit.ts";
+import { verdictHelp } from "../failures.ts";
 import { readUserFile } from "../files.ts";
 import { decodeOpening, type OpenedExchange } from "../opening.ts";
 import { userPath } from "../paths.ts";
 import { loadPolicy } from "../policies.ts";
+import {
+  noteFailure,
+  outputStyle,
+  reportUnjudged,
+  reportVerdict,
+  VERBOSE_OPTION,
+} from "../reporting.ts";
+import { insteadOfProof } from "../subject-hints.ts";
 import { printable, printableLines, type Terminal } from "../terminal.ts";
+import { type LineExtras, NO_EXTRAS, textOf } from "../verdict-line.ts";
+
+const UNOPENED =
+  "The proof holds no opening: it shows that there was this exchange, not what was said.";
 
 export const verifyCommand: Command = {
   name: "verify",
@@ -22,6 +35,8 @@ export const verifyCommand: Command = {
   synopsis: "PROOF [--policy FILE] [--opening]",
   details: `Needs the proof and your policy: no node, no network. Certificates are judged at the time of the
 attestation document, since they live for hours only; the verdict says so.
+
+${verdictHelp()}
 
 examples:
   countersign verify seven.proof
@@ -32,36 +47,59 @@ examples:
       value: null,
       description: "prints request and answer, where the proof holds them",
     },
+    VERBOSE_OPTION,
     POLICY_OPTION,
   ],
   operands: [1, 1, "PROOF"],
   run,
 };
 
-async function run({ args, terminal, json, quiet }: Call): Promise<number> {
+async function run(call: Call): Promise<number> {
+  const { args, terminal } = call;
+  const style = outputStyle(call);
   const path = args.operands[0] ?? "";
-  const bytes = await readUserFile(userPath(path), "the proof");
-  const policy = await loadPolicy(args.text("policy"));
   const nowMs = Date.now();
+  let bytes: Uint8Array;
+  let policy: Policy;
+  try {
+    policy = await loadPolicy(args.text("policy"));
+    bytes = await readUserFile(userPath(path), "the proof");
+  } catch (error) {
+    return reportUnjudged(terminal, style, [path], { mode: "archive", nowMs }, error);
+  }
   const { verdict, proof, claims } = await appraiseProof(
     bytes,
     policy,
     { nowMs },
     nativePrimitives,
   );
-  const opened = args.flag("opening") && claims !== null ? await openingOf(proof) : null;
-  const extra = claims === null ? {} : { claims: claimsObject(claims) };
-  const opening = opened === null ? {} : { opening: openingObject(opened) };
-  const exit = reportVerdict(terminal, { json, quiet }, path, verdict, { ...extra, ...opening });
-  if (json || claims === null || quiet) return exit;
-  printClaims(terminal, claims);
-  if (args.flag("opening")) printOpening(terminal, opened);
-  return exit;
+  const asked = args.flag("opening") && claims !== null;
+  const { opening, error } = asked ? await openingOf(proof) : NO_EXTRAS;
+  const notes: string[] = [];
+  if (claims !== null && proof?.opening === null) notes.push(UNOPENED);
+  const instead = proof === null ? insteadOfProof(bytes, path) : null;
+  if (instead !== null) notes.push(instead);
+  const exit = reportVerdict(terminal, style, path, verdict, notes, { claims, opening, error });
+  if (!style.json && !style.quiet && claims !== null) {
+    printClaims(terminal, claims);
+    if (opening !== null) printOpening(terminal, opening);
+  }
+  if (error === null) return exit;
+  noteFailure(terminal, error);
+  return EXIT.rejected;
 }
 
-async function openingOf(proof: Proof | null): Promise<OpenedExchange | null> {
+/** What the leaves say, or why that cannot be shown. */
+async function openingOf(proof: Proof | null): Promise<Pick<LineExtras, "opening" | "error">> {
   const opening = proof?.opening ?? null;
-  return opening === null ? null : await decodeOpening(opening);
+  if (opening === null) return NO_EXTRAS;
+  try {
+    return { opening: await decodeOpening(opening), error: null };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    const fix = error.fix ?? "leave out --opening: what the verdict says stands without it";
+    return { opening: null, error: { message: error.message, fix } };
+  }
 }
 
 function printClaims(terminal: Terminal, claims: ReceiptClaims): void {
@@ -72,14 +110,8 @@ function printClaims(terminal: Terminal, claims: ReceiptClaims): void {
   );
 }
 
-function printOpening(terminal: Terminal, opened: OpenedExchange | null): void {
+function printOpening(terminal: Terminal, opened: OpenedExchange): void {
   const { paint } = terminal;
-  if (opened === null) {
-    terminal.print(
-      "\nthe proof holds no opening: it shows that there was an exchange, not what was said",
-    );
-    return;
-  }
   const { request, response } = opened;
   if (request === null) {
     terminal.print(`\n${paint.bold("request")}  refused before any of it was read`);
@@ -100,51 +132,4 @@ function printMessage(
     terminal.print(terminal.paint.dim(`  ${printable(`${name}: ${value}`)}`));
   }
   if (content.length > 0) terminal.print(`\n${printableLines(textOf(content).value)}`);
-}
-
-function claimsObject(claims: ReceiptClaims): Readonly<Record<string, unknown>> {
-  const { model, outcome } = claims;
-  const head = (name: "request" | "response"): Readonly<Record<string, unknown>> => {
-    const { leaves, bytes, root } = claims[name];
-    return { leaves, bytes, root: encodeHex(root) };
-  };
-  return {
-    issuedAt: new Date(claims.issuedAt * 1000).toISOString(),
-    exchange: encodeHex(claims.exchange),
-    keyset: encodeHex(claims.keysetDigest),
-    document: encodeHex(claims.documentDigest),
-    index: claims.index,
-    phase: claims.phase,
-    model: model === null ? null : { ...model, digest: encodeHex(model.digest) },
-    request: head("request"),
-    response: head("response"),
-    outcome: {
-      ...outcome,
-      ...(outcome.parameters === undefined ? {} : { parameters: encodeHex(outcome.parameters) }),
-    },
-  };
-}
-
-function openingObject({ request, response }: OpenedExchange): Readonly<Record<string, unknown>> {
-  const content = (bytes: Uint8Array): Readonly<Record<string, unknown>> => {
-    const { encoding, value } = textOf(bytes);
-    return { encoding, content: value };
-  };
-  return {
-    request: request === null ? null : { ...request, ...content(request.content) },
-    response: { ...response, ...content(response.content) },
-  };
-}
-
-/** Content as text, or in base64 where it is none. */
-function textOf(bytes: Uint8Array): {
-  readonly encoding: "utf-8" | "base64";
-  readonly value: string;
-} {
-  try {
-    const value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    return { encoding: "utf-8", value };
-  } catch {
-    return { encoding: "base64", value: Buffer.from(bytes).toString("base64") };
-  }
 }

@@ -20,6 +20,7 @@ import {
   encodePolicy,
   loadPolicy,
   type PlatformEntry,
+  PolicyError,
 } from "../../../client/cli/policies.ts";
 import type { Terminal } from "../../../client/cli/terminal.ts";
 import { createAttester, makeEpoch, NOW_MS, seededRandom } from "../../fakes/attester.ts";
@@ -149,23 +150,19 @@ describe("firstUsePolicy", () => {
 
 describe("loadPolicy", () => {
   it("says how to get a policy where there is none", async () => {
-    const error = await rejection(loadPolicy(join(directory, "none.json")), CommandError);
-    expect(error.exitCode).toBe(2);
+    const error = await rejection(loadPolicy(join(directory, "none.json")), PolicyError);
+    expect([error.exitCode, error.failure]).toEqual([2, "unreachable"]);
     expect(error.fix).toContain("policy init");
   });
 
-  it("names the place of a mistake, and rejects", async () => {
+  it("names the place of a mistake, and judges nothing", async () => {
     const path = join(directory, "policy.json");
-    const file = composePolicy(
-      "simulated",
-      entry,
-      [{ id: "m", digest: new Uint8Array(32) }],
-      NOW_MS,
-    );
-    await writeFile(path, JSON.stringify({ ...file, extra: 1 }));
-    const error = await rejection(loadPolicy(path), CommandError);
-    expect(error.message).toContain("extra");
-    expect(error.exitCode).toBe(1);
+    const model = { id: "m", digest: new Uint8Array(32) };
+    const file = composePolicy("simulated", entry, [model], NOW_MS);
+    await writeFile(path, JSON.stringify({ ...file, extra: 1 }, null, 2));
+    const error = await rejection(loadPolicy(path), PolicyError);
+    expect(error.message).toMatch(/policy\.json:\d+:3: \/extra: unknown key/u);
+    expect([error.exitCode, error.failure]).toEqual([2, "malformed"]);
   });
 });
 

@@ -1,10 +1,18 @@
 import type { Check, Verdict } from "@countersign/attestation";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { renderEvent } from "../../../client/cli/host-log.ts";
 import { parseModelMetadata } from "../../../client/cli/model-metadata.ts";
 import { parsePrediction, renderPrediction } from "../../../client/cli/prediction.ts";
-import { exitCodeOf, renderChain, renderResult } from "../../../client/cli/rendering.ts";
+import { hangingLines, PLAIN, usableColumns, wrapText } from "../../../client/cli/layout.ts";
+import {
+  exitCodeOf,
+  renderChain,
+  renderHeadline,
+  renderResult,
+  verdictNotes,
+} from "../../../client/cli/rendering.ts";
 import {
   createTerminal,
   jsonLine,
@@ -12,9 +20,7 @@ import {
   printable,
   wantsColour,
 } from "../../../client/cli/terminal.ts";
-
-const plain = (text: string): string => text;
-const PAINT: Paint = { good: plain, bad: plain, warn: plain, dim: plain, bold: plain };
+import { PAINT } from "./command-line.ts";
 
 function check(id: Check["id"], status: Check["status"], found: string): Check {
   return {
@@ -51,12 +57,91 @@ describe("renderChain", () => {
     ]);
   });
 
-  it("says of a failed check what was wanted, why, and what to do", () => {
+  it("says of a failed check what was found and wanted, why, and what to do", () => {
     expect(renderChain([check("debug", "fail", "debug mode")], "from-root", PAINT)).toEqual([
       "  ✗ debug  debug mode",
       "      wanted  what we want",
       "      why     a reason",
       "      fix     a remedy",
+    ]);
+  });
+
+  it("shows the whole value of a failure, which is there to be copied", () => {
+    const digest = "ab".repeat(32);
+    const failed = renderChain([check("chain", "fail", `root ${digest}`)], "from-root", PAINT);
+    expect(failed[0]).toBe(`  ✗ chain  root ${digest}`);
+  });
+
+  it("says, where asked, of every check what was wanted and what it shows", () => {
+    const verbose = { columns: null, verbose: true };
+    expect(renderChain(VERDICT.checks.slice(0, 2), "from-root", PAINT, verbose)).toEqual([
+      `  ✓ chain   root ${"ab".repeat(32)}`,
+      "      wanted  what we want",
+      "      shows   a reason",
+      "  – models  unchecked by the policy",
+      "      wanted  what we want",
+      "      why     a reason",
+      "      fix     a remedy",
+    ]);
+  });
+
+  it("names in one line what was not reached, in order", () => {
+    const unreached = ["models", "suite"] as const;
+    const checks = unreached.map((id) => check(id, "skip", "not reached"));
+    expect(renderChain(checks, "from-root", PAINT)).toEqual(["  – not reached: models, suite"]);
+  });
+
+  it("paints its own mark, not one that a node wrote", () => {
+    const paint: Paint = { ...PAINT, good: (text) => `<${text}>` };
+    const checks = [check("chain", "pass", `a ✓${" word ✓".repeat(20)}`)];
+    const lines = renderChain(checks, "from-root", paint, { columns: 40, verbose: false });
+    expect(lines.length).toBeGreaterThan(2);
+    expect(lines.join("\n").match(/</gu)).toHaveLength(1);
+    expect(lines[0]).toMatch(/^ {2}<✓> chain {2}a ✓/u);
+  });
+
+  it("stays within the columns of a terminal, but for words that are longer", () => {
+    const words = fc.array(fc.string({ unit: "grapheme-ascii", minLength: 1, maxLength: 24 }));
+    const status = fc.constantFrom("pass", "fail", "skip");
+    fc.assert(
+      fc.property(words, status, fc.boolean(), (list, state, verbose) => {
+        const found = list.map((word) => word.replaceAll(" ", "_")).join(" ");
+        const checks = [check("measurement", state, found)];
+        for (const line of renderChain(checks, "from-root", PAINT, { columns: 40, verbose })) {
+          expect(line.length).toBeLessThanOrEqual(40);
+        }
+      }),
+    );
+  });
+});
+
+describe("the layout", () => {
+  it("breaks between words, and loses none", () => {
+    expect(wrapText("one two three", 0, 7)).toEqual(["one two", "three"]);
+    expect(wrapText("one two three", 0, 8)).toEqual(["one two", "three"]);
+    expect(wrapText("one two three", 3, 10)).toEqual(["one two", "three"]);
+    expect(wrapText("incomprehensible so", 0, 4)).toEqual(["incomprehensible", "so"]);
+    expect(wrapText("", 0, 4)).toEqual([""]);
+    fc.assert(
+      fc.property(fc.string(), fc.integer({ min: 1, max: 60 }), (text, columns) => {
+        expect(wrapText(text, 0, columns).join(" ")).toBe(text);
+      }),
+    );
+  });
+
+  it("puts the lines after the first below the text", () => {
+    expect(hangingLines("  why  ", "one two", 11)).toEqual(["  why  one", "       two"]);
+    expect(hangingLines("  why  ", "one two", null)).toEqual(["  why  one two"]);
+  });
+
+  it("wraps for a terminal of 40 columns and more, to 100, and never in a pipe", () => {
+    expect([undefined, 0, 39, 40, 80, 250].map(usableColumns)).toEqual([
+      null,
+      null,
+      null,
+      40,
+      80,
+      100,
     ]);
   });
 });
@@ -67,8 +152,34 @@ describe("renderResult", () => {
     expect(renderResult(VERDICT, PAINT)).toBe(text);
   });
 
-  it("says that an archived verdict is one", () => {
-    expect(renderResult({ ...VERDICT, mode: "archive" }, PAINT)).toContain("document's own time");
+  it("says that an archived verdict is one, and what that leaves open", () => {
+    const archived: Verdict = { ...VERDICT, mode: "archive" };
+    expect(renderResult(archived, PAINT)).toContain("at the document's own time");
+    expect(verdictNotes(archived)[0]).toMatch(/does not show that it is recent/u);
+    expect(verdictNotes(VERDICT).join(" ")).not.toMatch(/recent/u);
+  });
+
+  it("says what the policy leaves unchecked", () => {
+    const off: Check = { ...check("models", "skip", "unchecked"), code: "policy/unchecked" };
+    const lax: Verdict = { ...VERDICT, checks: [off] };
+    expect(renderResult(lax, PAINT)).toContain("not checked, by your policy: models");
+  });
+
+  it("says that a simulation protects nothing", () => {
+    expect(verdictNotes(VERDICT).at(-1)).toMatch(/^The TEE is simulated/u);
+    expect(verdictNotes({ ...VERDICT, platform: "aws-nitro" })).toEqual([]);
+  });
+
+  it("takes a second line where the first is too narrow", () => {
+    const headline = (columns: number | null): readonly string[] =>
+      renderHeadline("a.bundle", VERDICT, PAINT, { ...PLAIN, columns });
+    const whole = 'a.bundle: verified (platform simulated, code "development")';
+    expect(headline(null)).toEqual([whole]);
+    expect(headline(whole.length)).toEqual([whole]);
+    expect(headline(whole.length - 1)).toEqual([
+      "a.bundle: verified",
+      '  (platform simulated, code "development")',
+    ]);
   });
 
   it("names the class of a failure", () => {
