@@ -59,7 +59,7 @@ export async function parseChain(
   // 3. RFC 5280 §6.1.3, §6.1.4: each in turn.
   certificates.forEach((certificate, index) => {
     requireIssuer(certificate, certificates[index === 0 ? 0 : index - 1]);
-    requireValid(certificate, atMs);
+    requireValid(certificate, atMs, `certificate ${index + 1} of ${certificates.length}`);
     requireRole(certificate, certificates.length - 1 - index);
   });
   const leaf = certificates[certificates.length - 1];
@@ -83,12 +83,15 @@ function requireIssuer(certificate: Certificate, issuer: Certificate | undefined
 }
 
 /** RFC 5280 §6.1.3 (a)(2). */
-function requireValid(certificate: Certificate, atMs: number): void {
+function requireValid(certificate: Certificate, atMs: number, which: string): void {
   const { notBeforeMs, notAfterMs } = certificate;
   // Written so that a time that is not a number fails.
   if (!(notBeforeMs <= atMs && atMs <= notAfterMs)) {
     const window = `${formatTime(notBeforeMs)} to ${formatTime(notAfterMs)}`;
-    throw new AttestationError("chain/validity", `valid ${window}, judged at ${formatTime(atMs)}`);
+    throw new AttestationError(
+      "chain/validity",
+      `${which} is valid ${window}, judged at ${formatTime(atMs)}`,
+    );
   }
 }
 

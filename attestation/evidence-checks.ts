@@ -110,7 +110,10 @@ export async function pinnedPlatform(policy: Policy, evidence: Evidence): Promis
       return { found, wanted, value: { platform, policy: trusted } };
     }
   }
-  throw new Refusal("chain/root", `root ${encodeHex(root)}`, `a root of ${wanted}`);
+  const roots = [...policy.platforms].map(
+    ([platform, trusted]) => `${platform} ${trusted.roots.map(encodeHex).join(", ")}`,
+  );
+  throw new Refusal("chain/root", `root ${encodeHex(root)}`, roots.join("; "));
 }
 
 /**
@@ -145,17 +148,29 @@ export function allowedMeasurement(
   }
   if (trusted.measurements === "unchecked") {
     const wanted = 'nothing: "measurements" is "unchecked"';
-    return { found: "unchecked by the policy", wanted, value: null, skipped: "by the policy" };
+    return { found: `unchecked: ${found}`, wanted, value: null, skipped: "by the policy" };
   }
   const wanted = trusted.measurements.map(({ name }) => name).join(", ");
   for (const { name, registers } of trusted.measurements) {
-    const equal = [...registers].every(([index, value]) => {
-      const register = evidence.pcrs.get(index);
-      return register !== undefined && equalBytes(register, value);
-    });
-    if (equal) return { found: name, wanted, value: name };
+    if (differing(registers, evidence).length === 0) return { found: name, wanted, value: name };
   }
-  throw new Refusal("policy/measurement", found, `the registers of ${wanted}`);
+  const others = trusted.measurements.map(
+    ({ name, registers }) => `${name} with another ${differing(registers, evidence).join(", ")}`,
+  );
+  throw new Refusal("policy/measurement", found, others.join("; "));
+}
+
+/** The registers, by name, in which the document is not what a measurement says. */
+function differing(
+  registers: ReadonlyMap<number, Uint8Array>,
+  evidence: Evidence,
+): readonly string[] {
+  return [...registers]
+    .filter(([index, value]) => {
+      const register = evidence.pcrs.get(index);
+      return register === undefined || !equalBytes(register, value);
+    })
+    .map(([index]) => `pcr${index}`);
 }
 
 /**
@@ -264,7 +279,8 @@ export function allowedModels(models: readonly ModelRef[], policy: Policy): Find
   }
   if (policy.models === "any") {
     const wanted = 'nothing: "models" is "any"';
-    return { found: "unchecked by the policy", wanted, value: null, skipped: "by the policy" };
+    const found = `unchecked: ${describe(models)}`;
+    return { found, wanted, value: null, skipped: "by the policy" };
   }
   const wanted = `at least one of ${describe(policy.models)}`;
   const allowed = standing("allowed");
@@ -292,7 +308,8 @@ export function freshDocument(
   if (policy.freshness === "unchecked") {
     const wanted = 'nothing: "freshness" is "unchecked"';
     if (answered) return { found: "our nonce", wanted: "our nonce", value: null };
-    return { found: "unchecked by the policy", wanted, value: null, skipped: "by the policy" };
+    const found = `unchecked: document of ${formatTime(evidence.timestampMs)}`;
+    return { found, wanted, value: null, skipped: "by the policy" };
   }
   const { maxAgeSeconds, skewSeconds: skew, challenge } = policy.freshness;
   const ageMs = context.nowMs - evidence.timestampMs;

@@ -10,6 +10,17 @@ interface EvidenceWords extends Words {
   >;
 }
 
+const CERTIFICATE: Remedy = {
+  failure: "malformed",
+  why: "A certificate in the document is damaged, or of a form that the vendor does not write.",
+  fix: "Fetch the document again. If it is the same, do not use it.",
+};
+const ISSUANCE: Remedy = {
+  failure: "untrusted",
+  why: "The certificates are well formed, but not issued as the vendor issues them.",
+  fix: "Do not use this node. If the vendor did issue them, tell us.",
+};
+
 /** Words of evidence: its checks in their order, codes in the order of errors.ts. */
 export const EVIDENCE_WORDS: EvidenceWords = {
   checks: {
@@ -53,7 +64,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
       proves: "The enclave runs code that your policy lists.",
       wanted: "a measurement of the policy",
       why: "The node runs another build than those you listed: often a newer release, sometimes changed code.",
-      fix: "Measure the release you expect with `countersign measure`, and add it to the policy if it is the one.",
+      fix: "Compare the registers with those of the release you expect, and add them to the policy if they are its.",
     },
     binding: {
       proves:
@@ -137,31 +148,31 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "evidence/pcrs": "malformed",
     "evidence/platform": {
       failure: "untrusted",
-      why: "The document is of another kind of hardware than the bundle says, for example a NitroTPM's.",
-      fix: "Judge it with a policy and a platform of its own kind.",
+      why: "The document is of another kind of machine: an EC2 instance's NitroTPM, or a simulation whose root stands under a hardware platform.",
+      fix: "Do not take it for an enclave. List each root under its own platform; this release has no verifier for NitroTPM.",
     },
     "evidence/module-id": {
       failure: "tampered",
       why: "The certificate was issued to another enclave than the one the document names.",
       fix: "Do not use this node.",
     },
-    "certificate/der": "malformed",
-    "certificate/profile": "malformed",
-    "certificate/key": "malformed",
+    "certificate/der": CERTIFICATE,
+    "certificate/profile": CERTIFICATE,
+    "certificate/key": CERTIFICATE,
     "chain/root": {
       failure: "untrusted",
       why: "The chain ends in a root that your policy does not pin: a test enclave, another vendor, or an impostor.",
       fix: "Compare the root's digest with its vendor's published one. Only if it is genuine, add it to `roots`.",
     },
-    "chain/length": "untrusted",
+    "chain/length": ISSUANCE,
     "chain/name": "tampered",
     "chain/validity": {
       failure: "expired",
-      why: "A certificate is not valid at this time: the document is older than its few hours, or your clock is wrong.",
+      why: "A certificate is not valid at this time: they live from three hours to weeks. The document is old, or your clock is wrong.",
       fix: "Fetch a new bundle and compare your clock. To judge an old document at its own time, use archive mode (attest --archive).",
     },
-    "chain/constraints": "untrusted",
-    "chain/extension": "untrusted",
+    "chain/constraints": ISSUANCE,
+    "chain/extension": ISSUANCE,
     "chain/signature": {
       failure: "tampered",
       why: "A certificate was changed, or was not made by the one above it.",
@@ -172,7 +183,11 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "keyset/structure": "malformed",
     "models/structure": "malformed",
     "config/structure": "malformed",
-    "policy/syntax": "malformed",
+    "policy/syntax": {
+      failure: "malformed",
+      why: "A root of the policy has no certificate, or a certificate no root.",
+      fix: "Run `countersign policy check` on the file and mend what it names.",
+    },
     "policy/expired": {
       failure: "expired",
       why: "The policy's date has passed, so that old decisions do not live for ever.",
@@ -191,7 +206,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "policy/challenge": {
       failure: "stale",
       why: "The policy asks for an answer to your own challenge, and none was sent.",
-      fix: "Send a random nonce of 32 bytes to the node's challenge endpoint and judge what it returns.",
+      fix: "Send the node a random nonce and judge what it returns: `countersign attest NODE --challenge`.",
     },
     "policy/unchecked": "untrusted",
     "binding/tag": {

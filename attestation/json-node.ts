@@ -23,13 +23,14 @@ export class JsonNode {
   /** An object whose keys are all known, and none of `required` missing. */
   object(required: readonly string[], optional: readonly string[] = []): JsonObject {
     const members = this.members();
-    for (const key of required) {
-      if (!members.has(key)) throw this.refusal(`key "${key}" is missing`);
-    }
+    // A key that is spelt wrong is unknown and missing; where it stands helps more.
     for (const [key, member] of members) {
       if (!required.includes(key) && !optional.includes(key)) {
         throw member.refusal(`unknown key, want one of ${[...required, ...optional].join(", ")}`);
       }
+    }
+    for (const key of required) {
+      if (!members.has(key)) throw this.refusal(`key "${key}" is missing`);
     }
     return new JsonObject(this, members);
   }

@@ -35,7 +35,7 @@ export type Skip = "not reached" | "by the policy" | "by design";
 
 export const SKIPS: Readonly<Record<Skip, Pick<Purpose, "why" | "fix">>> = {
   "not reached": {
-    why: "An earlier check failed, and this one rests on it.",
+    why: "A check that this one rests on failed.",
     fix: "Mend the first check that failed, then judge again.",
   },
   "by the policy": {

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { open, writeFile } from "node:fs/promises";
 
 import { CommandError } from "./exit.ts";
 
@@ -6,14 +6,43 @@ import { CommandError } from "./exit.ts";
 const EVERYBODY = 0o666;
 const OWNER_ONLY = 0o600;
 
-/** All of a file. @throws CommandError, exit code 2, where it cannot be read. */
+/** No file that we read is larger: proofs are at most 256 MiB. */
+const MAX_FILE_BYTES = 1 << 30;
+
+/** What {@link readUserFile} says of a directory, for whoever can say more. */
+export const DIRECTORY = "it is a directory";
+
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ["ENOENT", "there is no such file"],
+  ["EISDIR", DIRECTORY],
+  ["EACCES", "you may not read it"],
+]);
+
+/** All of a file. @throws CommandError, exit code 2, where it cannot be read, or is above 1 GiB. */
 export async function readUserFile(path: string, what: string): Promise<Uint8Array> {
-  try {
-    return new Uint8Array(await readFile(path));
-  } catch (error) {
+  const bytes = await readAll(path).catch((error: unknown) => {
     const code = systemCode(error);
-    const reason = code === "ENOENT" ? "there is no such file" : code;
-    throw new CommandError(`cannot read ${what} ${path}: ${reason}`);
+    throw new CommandError(`cannot read ${what} ${path}: ${REASONS.get(code) ?? code}`);
+  });
+  if (bytes !== null) return bytes;
+  throw new CommandError(`cannot read ${what} ${path}: it is larger than ${MAX_FILE_BYTES} bytes`);
+}
+
+/** Null where it is too large. A device has no size and need not end, so that reading counts. */
+async function readAll(path: string): Promise<Uint8Array | null> {
+  const file = await open(path);
+  try {
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    for await (const part of file.createReadStream({ autoClose: false })) {
+      if (!(part instanceof Uint8Array)) throw new TypeError("a file's part is no bytes");
+      size += part.length;
+      if (size > MAX_FILE_BYTES) return null;
+      parts.push(part);
+    }
+    return new Uint8Array(Buffer.concat(parts));
+  } finally {
+    await file.close();
   }
 }
 

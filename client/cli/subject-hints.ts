@@ -2,6 +2,7 @@
 import { AttestationError, parseBundle, parseEvidence, parseProof } from "@countersign/attestation";
 
 import { CommandError } from "./exit.ts";
+import { DIRECTORY } from "./files.ts";
 
 /** Printable ASCII, tab, and ends of lines. */
 const TEXT: ReadonlySet<number> = new Set([
@@ -48,8 +49,8 @@ function parses(parse: () => unknown): boolean {
 export function mistakenName(subject: string, error: unknown): unknown {
   if (!(error instanceof CommandError) || error.fix !== null) return error;
   const { message } = error;
-  if (message.endsWith(": EISDIR")) {
-    return new CommandError(message, "this is a directory: name the files in it");
+  if (message.endsWith(DIRECTORY)) {
+    return new CommandError(message, "name the files in it");
   }
   if (!ADDRESS.test(subject)) return error;
   return new CommandError(message, `an address begins with its scheme: http://${subject}`);
