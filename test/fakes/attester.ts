@@ -14,7 +14,6 @@ import { createHash } from "node:crypto";
 import {
   assembleReceipt,
   type Bundle,
-  encodeBundle,
   encodeCbor,
   encodeCoseSign1,
   encodeEpochBinding,
@@ -287,7 +286,7 @@ export async function makeEpoch(
   const policy = policyFor(attester, platform, pcrs, models);
   return {
     attester,
-    bundle: encodeBundle(parts),
+    bundle: writeBundle(parts),
     parts,
     binding,
     models,
@@ -297,6 +296,22 @@ export async function makeEpoch(
     policy,
     policyText: JSON.stringify(policy),
   };
+}
+
+/** The bytes of any parts, wrong ones too: `encodeBundle` refuses what it could not read. */
+export function writeBundle(parts: Bundle): Uint8Array {
+  return encodeCbor(
+    new Map<number, Parameters<typeof encodeCbor>[0]>([
+      [1, "countersign/bundle/v1"],
+      [2, parts.platform],
+      [3, parts.evidence],
+      [4, parts.binding],
+      [5, parts.keyset],
+      [6, parts.models],
+      [7, parts.config],
+      [8, new Map(parts.endorsements)],
+    ]),
+  );
 }
 
 async function registers(

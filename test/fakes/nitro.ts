@@ -14,6 +14,8 @@ import {
 
 /** Contents of the object identifiers that the profile knows. */
 export const OID = {
+  commonName: hex("550403"),
+  organization: hex("55040a"),
   subjectKeyIdentifier: hex("551d0e"),
   keyUsage: hex("551d0f"),
   basicConstraints: hex("551d13"),
@@ -51,10 +53,18 @@ export function integer(value: Uint8Array): Uint8Array {
   return tlv(0x02, (magnitude[0] ?? 0) >= 0x80 ? Uint8Array.of(0) : new Uint8Array(), magnitude);
 }
 
+/** One attribute of a name in a part of its own; a UTF8String unless said otherwise. */
+export function attribute(
+  oid: Uint8Array,
+  value: string | Uint8Array,
+  tag: number = 0x0c,
+): Uint8Array {
+  const content = typeof value === "string" ? encodeUtf8(value) : value;
+  return tlv(0x31, tlv(0x30, tlv(0x06, oid), tlv(tag, content)));
+}
+
 export function name(commonName: string): Uint8Array {
-  const attribute = (oid: string, value: string): Uint8Array =>
-    tlv(0x31, tlv(0x30, tlv(0x06, hex(oid)), tlv(0x0c, encodeUtf8(value))));
-  return tlv(0x30, attribute("55040a", "Fake"), attribute("550403", commonName));
+  return tlv(0x30, attribute(OID.organization, "Fake"), attribute(OID.commonName, commonName));
 }
 
 export function utcTime(text: string): Uint8Array {
@@ -77,8 +87,8 @@ export function basicConstraints(authority: boolean, pathLength: number | null):
 }
 
 /** `bits` is a whole named-bit-list: count of unused bits, then the bits. */
-export function keyUsage(bits: string): Uint8Array {
-  return extension(OID.keyUsage, true, tlv(0x03, hex(bits)));
+export function keyUsage(bits: string, critical: boolean = true): Uint8Array {
+  return extension(OID.keyUsage, critical, tlv(0x03, hex(bits)));
 }
 
 export const USAGE = { sign: "0780", certSign: "0204", both: "0284" } as const;
@@ -90,19 +100,19 @@ export function extensions(...list: readonly Uint8Array[]): Uint8Array {
 export interface Signer {
   /** Uncompressed. */
   readonly point: Uint8Array;
-  /** `r ‖ s`. */
-  sign(message: Uint8Array): Promise<Uint8Array>;
+  /** `r ‖ s`; hashed with SHA-384 unless said otherwise. */
+  sign(message: Uint8Array, hash?: "SHA-256" | "SHA-384"): Promise<Uint8Array>;
 }
 
-export async function generateSigner(): Promise<Signer> {
-  const algorithm = { name: "ECDSA", namedCurve: "P-384" };
+export async function generateSigner(curve: "P-256" | "P-384" = "P-384"): Promise<Signer> {
+  const algorithm = { name: "ECDSA", namedCurve: curve };
   const pair = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   return {
     point: new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey)),
-    async sign(message) {
-      const hash = { name: "ECDSA", hash: "SHA-384" };
+    async sign(message, hash = "SHA-384") {
       const copy = new Uint8Array(message);
-      return new Uint8Array(await crypto.subtle.sign(hash, pair.privateKey, copy));
+      const ecdsa = { name: "ECDSA", hash };
+      return new Uint8Array(await crypto.subtle.sign(ecdsa, pair.privateKey, copy));
     },
   };
 }
@@ -120,12 +130,19 @@ export interface CertificateParts {
   /** After the extensions, inside what is signed. */
   readonly rest: Uint8Array;
   readonly outerAlgorithm: Uint8Array;
+  /** What the issuer hashes, whatever the algorithm says. */
+  readonly hash: "SHA-256" | "SHA-384";
   /** From `r ‖ s` to the BIT STRING. */
   readonly signature: (raw: Uint8Array) => Uint8Array;
+  /** From its contents to the SEQUENCE that is signed. */
+  readonly tbs: (contents: Uint8Array) => Uint8Array;
+  /** From its three parts to the whole. */
+  readonly whole: (contents: Uint8Array) => Uint8Array;
 }
 
 export function bitStringSignature(raw: Uint8Array): Uint8Array {
-  const der = tlv(0x30, integer(raw.subarray(0, 48)), integer(raw.subarray(48)));
+  const half = raw.length / 2;
+  const der = tlv(0x30, integer(raw.subarray(0, half)), integer(raw.subarray(half)));
   return tlv(0x03, Uint8Array.of(0), der);
 }
 
@@ -135,9 +152,9 @@ export async function writeCertificate(
 ): Promise<Uint8Array> {
   const { version, serial, algorithm, validity, subject, publicKey, rest } = parts;
   const head = concatBytes(version, serial, algorithm, parts.issuer, validity, subject);
-  const signed = tlv(0x30, head, publicKey, parts.extensions, rest);
-  const signature = parts.signature(await issuer.sign(signed));
-  return tlv(0x30, signed, parts.outerAlgorithm, signature);
+  const signed = parts.tbs(concatBytes(head, publicKey, parts.extensions, rest));
+  const signature = parts.signature(await issuer.sign(signed, parts.hash));
+  return parts.whole(concatBytes(signed, parts.outerAlgorithm, signature));
 }
 
 export const VALIDITY: Uint8Array = tlv(0x30, utcTime("260101000000Z"), utcTime("280101000000Z"));
@@ -157,7 +174,10 @@ export function defaultParts(index: number, length: number, point: Uint8Array): 
     extensions: extensions(constraints, keyUsage(leaf ? USAGE.sign : USAGE.both)),
     rest: new Uint8Array(),
     outerAlgorithm: ECDSA_WITH_SHA384,
+    hash: "SHA-384",
     signature: bitStringSignature,
+    tbs: (contents) => tlv(0x30, contents),
+    whole: (contents) => tlv(0x30, contents),
   };
 }
 

@@ -2,13 +2,15 @@
  * Certificates for tests: a small DER writer in the profile of AWS's Nitro certificates, P-384 with
  * ECDSA-SHA384 all the way. Keys come from bytes the caller gives, so a root can be made again.
  */
-import { createECDH, createPrivateKey, type KeyObject, sign } from "node:crypto";
+import { createECDH, createHash, createPrivateKey, type KeyObject, sign } from "node:crypto";
 
 export interface SigningKey {
   readonly privateKey: KeyObject;
   /** Uncompressed point. */
   readonly point: Uint8Array;
 }
+
+const DAY_MS = 86_400_000;
 
 const CURVES = {
   "P-256": { name: "prime256v1", bytes: 32 },
@@ -76,6 +78,33 @@ export function certificate(fields: CertificateFields, issuerKey: KeyObject): Ui
   const signature = ecdsa("sha384", issuerKey, tbs);
   const halves = sequence(integer(signature.subarray(0, 48)), integer(signature.subarray(48)));
   return sequence(tbs, algorithm, bitString(halves, 0));
+}
+
+export interface Root {
+  readonly der: Uint8Array;
+  readonly pem: string;
+  /** Of the DER: what a policy pins. */
+  readonly sha256: Uint8Array;
+}
+
+/** A root of its own key, which is not kept. */
+export function selfSigned(random: (length: number) => Uint8Array, nowMs: number): Root {
+  const key = signingKey("P-384", Uint8Array.of(1, ...random(47)));
+  const name = "countersign.test-root";
+  const der = certificate(
+    {
+      subject: name,
+      issuer: name,
+      notBeforeMs: nowMs - DAY_MS,
+      notAfterMs: nowMs + DAY_MS,
+      point: key.point,
+      serial: Uint8Array.of(1, ...random(15)),
+      authority: null,
+    },
+    key.privateKey,
+  );
+  const sha256 = new Uint8Array(createHash("sha256").update(der).digest());
+  return { der, pem: certificatePem(der), sha256 };
 }
 
 /** RFC 7468 §3. */

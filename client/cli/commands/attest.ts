@@ -2,6 +2,7 @@ import {
   appraiseBundle,
   appraiseDocument,
   decodeHex,
+  EvidenceCache,
   formatTime,
   type Mode,
   parseTimestamp,
@@ -94,6 +95,8 @@ interface Asked {
 
 interface Question extends Asked {
   readonly policy: Policy;
+  /** Of all subjects: documents of one machine share most of their certificates. */
+  readonly cache: EvidenceCache;
 }
 
 async function run(call: Call): Promise<number> {
@@ -112,10 +115,11 @@ async function run(call: Call): Promise<number> {
   } catch (error) {
     return reportUnjudged(terminal, style, args.operands, timeOf(asked), error);
   }
+  const question = { ...asked, policy, cache: new EvidenceCache() };
   const exits: number[] = [];
   for (const subject of args.operands) {
     if (exits.length > 0 && !style.json && !style.quiet) terminal.print("");
-    exits.push(await attest(subject, { ...asked, policy }, terminal, style));
+    exits.push(await attest(subject, question, terminal, style));
   }
   if (exits.length > 1 && !style.json && !style.quiet) terminal.print(`\n${tally(exits)}`);
   return WORST_FIRST.find((exit) => exits.includes(exit)) ?? EXIT.ok;
@@ -181,13 +185,13 @@ async function appraise(
   subject: string,
   question: Question,
 ): Promise<{ readonly verdict: Verdict; readonly notes: readonly string[] }> {
-  const { policy, atMs } = question;
+  const { policy, atMs, cache } = question;
   const isNode = isNodeUrl(subject);
   const nonce = isNode ? nodeNonce(question) : question.nonce;
   const bytes = isNode
     ? await fetchBundle(fetch, requireNodeUrl(subject), nonce, null)
     : await readUserFile(userPath(subject), "the evidence");
-  const context = { ...timeOf(question), nonce };
+  const context = { ...timeOf(question), nonce, cache };
   // A node is its bundle. Were a bare document enough, a host could leave out what it has to hide:
   // the checks of keys, models and suite would be skipped by design.
   const bare = !isNode && !isBundle(bytes);
