@@ -2,12 +2,15 @@
 export interface Layout {
   /** Columns to keep within; null in a pipe, where a field stays in one line for `grep`. */
   readonly columns: number | null;
-  /** Whether checks that passed say, too, what was wanted and what they prove. */
-  readonly verbose: boolean;
+  /**
+   * What checks say that did not fail: what was found, what was wanted besides, or also why. One
+   * that failed says all of it.
+   */
+  readonly detail: "found" | "wanted" | "all";
 }
 
 /** One line a field, in few words. */
-export const PLAIN: Layout = { columns: null, verbose: false };
+export const PLAIN: Layout = { columns: null, detail: "found" };
 
 /** Longer lines are hard to read, however wide the terminal is. */
 const MAX_COLUMNS = 100;

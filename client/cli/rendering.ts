@@ -143,13 +143,14 @@ function renderCheck(check: Check, width: number, paint: Paint, layout: Layout):
   const detail = (label: string, text: string): readonly string[] =>
     text === "" ? [] : detailLines(label, text, layout.columns);
   // Whole values of a failure: what to do about it is often to compare one, or to copy it.
-  const whole = layout.verbose || status === "fail";
+  const whole = layout.detail === "all" || status === "fail";
   const seen = printable(whole ? found : abridge(found));
+  const wish = layout.detail === "found" ? [] : detail("wanted", whole ? wanted : abridge(wanted));
   const lines = hangingLines(`  ${MARK[status]} ${id.padEnd(width)}  `, seen, layout.columns);
   const [first = "", ...rest] = lines;
   switch (status) {
     case "pass": {
-      const more = layout.verbose ? [...detail("wanted", wanted), ...detail("shows", why)] : [];
+      const more = [...wish, ...(layout.detail === "all" ? detail("shows", why) : [])];
       const painted = first.replace(MARK.pass, paint.good(MARK.pass));
       return [painted, ...rest, ...more.map((line) => paint.dim(line))];
     }
@@ -164,8 +165,8 @@ function renderCheck(check: Check, width: number, paint: Paint, layout: Layout):
       ];
     }
     case "skip": {
-      const more = [...detail("wanted", wanted), ...detail("why", why), ...detail("fix", fix)];
-      return [...lines, ...(layout.verbose ? more : [])].map((line) => paint.dim(line));
+      const reason = layout.detail === "all" ? [...detail("why", why), ...detail("fix", fix)] : [];
+      return [...lines, ...wish, ...reason].map((line) => paint.dim(line));
     }
     default:
       return status satisfies never;

@@ -26,13 +26,13 @@ const LOOK_AGAIN = "check the address or path, and try again";
 export const VERBOSE_OPTION: OptionSpec = {
   name: "verbose",
   value: null,
-  description: "says of every check what was wanted, and what it shows",
+  description: "says of every check why, too, and shows whole values",
 };
 
 /** The style that a command line asks for, on this process's terminal. */
 export function outputStyle({ args, json, quiet }: Call): OutputStyle {
   const columns = process.stdout.isTTY ? usableColumns(process.stdout.columns) : null;
-  return { json, quiet, layout: { columns, verbose: args.flag("verbose") } };
+  return { json, quiet, layout: { columns, detail: args.flag("verbose") ? "all" : "wanted" } };
 }
 
 /**

@@ -73,7 +73,7 @@ describe("renderChain", () => {
   });
 
   it("says, where asked, of every check what was wanted and what it shows", () => {
-    const verbose = { columns: null, verbose: true };
+    const verbose = { columns: null, detail: "all" } as const;
     expect(renderChain(VERDICT.checks.slice(0, 2), "from-root", PAINT, verbose)).toEqual([
       `  ✓ chain   root ${"ab".repeat(32)}`,
       "      wanted  what we want",
@@ -94,7 +94,7 @@ describe("renderChain", () => {
   it("paints its own mark, not one that a node wrote", () => {
     const paint: Paint = { ...PAINT, good: (text) => `<${text}>` };
     const checks = [check("chain", "pass", `a ✓${" word ✓".repeat(20)}`)];
-    const lines = renderChain(checks, "from-root", paint, { columns: 40, verbose: false });
+    const lines = renderChain(checks, "from-root", paint, { columns: 40, detail: "found" });
     expect(lines.length).toBeGreaterThan(2);
     expect(lines.join("\n").match(/</gu)).toHaveLength(1);
     expect(lines[0]).toMatch(/^ {2}<✓> chain {2}a ✓/u);
@@ -103,11 +103,12 @@ describe("renderChain", () => {
   it("stays within the columns of a terminal, but for words that are longer", () => {
     const words = fc.array(fc.string({ unit: "grapheme-ascii", minLength: 1, maxLength: 24 }));
     const status = fc.constantFrom("pass", "fail", "skip");
+    const detailLevel = fc.constantFrom("found", "wanted", "all");
     fc.assert(
-      fc.property(words, status, fc.boolean(), (list, state, verbose) => {
+      fc.property(words, status, detailLevel, (list, state, detail) => {
         const found = list.map((word) => word.replaceAll(" ", "_")).join(" ");
         const checks = [check("measurement", state, found)];
-        for (const line of renderChain(checks, "from-root", PAINT, { columns: 40, verbose })) {
+        for (const line of renderChain(checks, "from-root", PAINT, { columns: 40, detail })) {
           expect(line.length).toBeLessThanOrEqual(40);
         }
       }),
