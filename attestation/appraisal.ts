@@ -5,21 +5,25 @@
  */
 import type { EpochBinding } from "./binding.ts";
 import type { Brand } from "./brand.ts";
+import { MAX_BUNDLE_BYTES } from "./bundle.ts";
 import { encodeHex } from "./bytes.ts";
-import { parseRuntimeConfig, type RuntimeConfig } from "./config.ts";
+import type { RuntimeConfig } from "./config.ts";
 import { AttestationError } from "./errors.ts";
 import { EVIDENCE_WORDS } from "./evidence-words.ts";
 import * as checks from "./evidence-checks.ts";
 import { webHashes } from "./hashes.ts";
-import { parseKeyset } from "./keyset.ts";
-import { type ModelRef, parseModelSet } from "./models.ts";
+import type { ModelRef } from "./models.ts";
 import type { EvidenceCache } from "./cache.ts";
-import type { VerifiedEvidence } from "./nitro.ts";
+import { MAX_EVIDENCE_BYTES, type VerifiedEvidence } from "./nitro.ts";
 import type { Policy } from "./policy.ts";
+import { boundConfig, boundKeyset, boundModels } from "./preimages.ts";
 import { formatTime } from "./time.ts";
 import { EVIDENCE_CHECKS } from "./checks.ts";
 import { Checklist, type Mode, type Verdict, type VerdictFacts } from "./verdict.ts";
 import { verifyDocument } from "./verification.ts";
+
+/** Less could be guessed, or be empty. PROTOCOL.md, "Limits". */
+const MIN_NONCE_BYTES = 16;
 
 /** When, in which mode and for which challenge evidence is judged. */
 export interface AppraisalContext<M extends Mode = Mode> {
@@ -31,7 +35,7 @@ export interface AppraisalContext<M extends Mode = Mode> {
   readonly mode: M;
   /** Unix milliseconds. */
   readonly nowMs: number;
-  /** The challenge we sent; null where we sent none. */
+  /** The challenge we sent, at least 16 bytes; null where we sent none. */
   readonly nonce: Uint8Array | null;
   /** Spares signatures that were verified before; the verdict is the same with and without. */
   readonly cache?: EvidenceCache;
@@ -66,6 +70,16 @@ interface EpochFacts<M extends Mode> {
  */
 export type VerifiedEpoch<M extends Mode = Mode> = Brand<EpochFacts<M>, "VerifiedEpoch">;
 
+/** The policy that each epoch was judged by; only appraisal adds to it. */
+const policies = new WeakMap<VerifiedEpoch, Policy>();
+
+/** The policy that `epoch` was judged by. @throws TypeError for an epoch that no appraisal made. */
+export function policyOf(epoch: VerifiedEpoch): Policy {
+  const policy = policies.get(epoch);
+  if (policy === undefined) throw new TypeError("an epoch that appraiseBundle did not make");
+  return policy;
+}
+
 /** What the steps have found so far. */
 interface Known {
   platform: string | null;
@@ -77,25 +91,29 @@ interface Known {
  *
  * @param bytes - the bundle as the node sent it, at most 262 144 bytes; copied before the first check.
  * @returns the epoch if, and only if, the verdict is "verified".
+ * @throws TypeError for a context that is none: a nonce of less than 16 bytes, a time that is no time.
  */
 export async function appraiseBundle<M extends Mode>(
   bytes: Uint8Array,
   policy: Policy,
   context: AppraisalContext<M>,
 ): Promise<{ readonly verdict: Verdict; readonly epoch: VerifiedEpoch<M> | null }> {
-  const received = new Uint8Array(bytes);
+  const received = copyUpTo(bytes, MAX_BUNDLE_BYTES);
+  const asked = snapshot(context);
   const checklist = new Checklist(EVIDENCE_CHECKS, EVIDENCE_WORDS);
   const known: Known = { platform: null, measurement: null };
   let epoch: Omit<EpochFacts<M>, "verdict"> | null = null;
   try {
-    epoch = await judgeBundle(checklist, known, received, policy, context);
+    epoch = await judgeBundle(checklist, known, received, policy, asked);
   } catch (error) {
     if (!(error instanceof AttestationError)) throw error;
   }
-  const verdict = checklist.verdict(factsOf(known, context));
+  const verdict = checklist.verdict(factsOf(known, asked));
   if (epoch === null || verdict.result !== "verified") return { verdict, epoch: null };
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- this is the maker of VerifiedEpoch
-  return { verdict, epoch: { ...epoch, verdict } as VerifiedEpoch<M> };
+  const made = Object.freeze({ ...epoch, verdict }) as VerifiedEpoch<M>;
+  policies.set(made, policy);
+  return { verdict, epoch: made };
 }
 
 /**
@@ -107,21 +125,23 @@ export async function appraiseBundle<M extends Mode>(
  * policy is; that is in the verdict.
  *
  * @param bytes - COSE_Sign1 as the security module gave it, at most 16 384 bytes.
+ * @throws TypeError as {@link appraiseBundle}.
  */
 export async function appraiseDocument(
   bytes: Uint8Array,
   policy: Policy,
   context: AppraisalContext,
 ): Promise<{ readonly verdict: Verdict }> {
-  const received = new Uint8Array(bytes);
+  const received = copyUpTo(bytes, MAX_EVIDENCE_BYTES);
+  const asked = snapshot(context);
   const checklist = new Checklist(EVIDENCE_CHECKS, EVIDENCE_WORDS);
   const known: Known = { platform: null, measurement: null };
   try {
-    await judgeDocument(checklist, known, received, policy, context);
+    await judgeDocument(checklist, known, received, policy, asked);
   } catch (error) {
     if (!(error instanceof AttestationError)) throw error;
   }
-  return { verdict: checklist.verdict(factsOf(known, context)) };
+  return { verdict: checklist.verdict(factsOf(known, asked)) };
 }
 
 async function judgeBundle<M extends Mode>(
@@ -143,16 +163,9 @@ async function judgeBundle<M extends Mode>(
   const binding = judged.binding;
   if (binding === null) throw new TypeError("a bundle without EpochBinding was accepted");
   // 3. The preimages are those it names.
-  const keyset = await checklist.judge("keyset", () => {
-    checks.requireKeysetInForce(binding, policy);
-    return checks.boundPreimage(bundle.keyset, binding.keysetDigest, "binding/keyset", parseKeyset);
-  });
-  const models = await checklist.judge("modelset", () =>
-    checks.boundPreimage(bundle.models, binding.modelsDigest, "binding/models", parseModelSet),
-  );
-  const config = await checklist.judge("config", () =>
-    checks.boundPreimage(bundle.config, binding.configDigest, "binding/config", parseRuntimeConfig),
-  );
+  const keyset = await checklist.judge("keyset", () => boundKeyset(bundle, binding, policy));
+  const models = await checklist.judge("modelset", () => boundModels(bundle, binding));
+  const config = await checklist.judge("config", () => boundConfig(bundle, binding));
   await checklist.judge("register", () => checks.measuredModels(evidence, binding));
   // 4. What they name is acceptable, now.
   await checklist.judge("models", () => checks.allowedModels(models, policy));
@@ -254,6 +267,25 @@ async function judgeSignature(
     }
     throw error;
   }
+}
+
+/** Input that is too long stays so, by one byte: it is refused, and never copied whole. */
+function copyUpTo(bytes: Uint8Array, most: number): Uint8Array {
+  return new Uint8Array(bytes.subarray(0, most + 1));
+}
+
+/**
+ * The context as it is now: what is judged must not change while signatures are pending.
+ *
+ * @throws TypeError for a time that is none, and for a nonce that anybody could guess.
+ */
+function snapshot<M extends Mode>(context: AppraisalContext<M>): AppraisalContext<M> {
+  const { nowMs, nonce } = context;
+  if (!Number.isFinite(nowMs) || nowMs < 0) throw new TypeError(`nowMs is ${nowMs}`);
+  if (nonce !== null && nonce.length < MIN_NONCE_BYTES) {
+    throw new TypeError(`nonce of ${nonce.length} bytes, want ≥ ${MIN_NONCE_BYTES}`);
+  }
+  return { ...context, nonce: nonce === null ? null : new Uint8Array(nonce) };
 }
 
 function factsOf(known: Known, context: AppraisalContext): VerdictFacts {

@@ -25,6 +25,12 @@ const TAG = "countersign/epoch/v1";
 /** `user_data` of a Nitro attestation document holds at most 512 bytes by its specification. */
 const MAX_BINDING_BYTES = 512;
 
+/**
+ * From notBefore to notAfter, its overlap included: a Nitro leaf certificate, which must cover it,
+ * lives three hours and may be ten minutes old. PROTOCOL.md, "Limits".
+ */
+export const MAX_EPOCH_SECONDS = 10_200;
+
 /** The register that holds the models: the first one the application may extend. */
 export const MODELS_REGISTER = 16;
 
@@ -90,6 +96,9 @@ export function parseEpochBinding(bytes: Uint8Array): EpochBinding {
   const notAfter = fields.uint(7);
   if (notAfter <= notBefore) {
     throw fields.refusal(`notAfter ${notAfter} is not after notBefore ${notBefore}`);
+  }
+  if (notAfter - notBefore > MAX_EPOCH_SECONDS) {
+    throw fields.refusal(`${notAfter - notBefore} s long, want ≤ ${MAX_EPOCH_SECONDS} s`);
   }
   return {
     keysetDigest: fields.digest(2),

@@ -60,17 +60,18 @@ export class Memory {
   /** SHA-256 of a root's DER, if it was pinned before. */
   rootDigest(der: Uint8Array): Uint8Array | null {
     const known = recall(this.#roots, der);
-    return known !== null && equalBytes(known.der, der) ? known.sha256 : null;
+    return known !== null && equalBytes(known.der, der) ? new Uint8Array(known.sha256) : null;
   }
 
-  addRoot(root: RootCertificate): void {
-    remember(this.#roots, root.der, root, MAX_CERTIFICATES);
+  addRoot({ der, sha256 }: RootCertificate): void {
+    remember(this.#roots, der, { der, sha256: new Uint8Array(sha256) }, MAX_CERTIFICATES);
   }
 
   /** A copy of what was verified of this document, whenever that was. */
   document({ payload, signature }: SignedDocument): VerifiedEvidence | null {
     const known = recall(this.#documents, signature);
-    return known !== null && equalBytes(known.payload, payload) ? copyOf(known) : null;
+    if (known === null || !equalBytes(known.signature, signature)) return null;
+    return equalBytes(known.payload, payload) ? copyOf(known) : null;
   }
 
   addDocument(verified: VerifiedEvidence): void {
@@ -139,5 +140,7 @@ function copyOf(verified: VerifiedEvidence): VerifiedEvidence {
     userData: userData === null ? null : new Uint8Array(userData),
     nonce: nonce === null ? null : new Uint8Array(nonce),
     rootDigest: new Uint8Array(verified.rootDigest),
+    leafValidity: { ...verified.leafValidity },
+    chainValidity: { ...verified.chainValidity },
   };
 }

@@ -7,6 +7,7 @@
  * false, true and null, and undefined are refused by both. Limits hold before anything is allocated.
  */
 import { compareBytes, decodeUtf8, encodeUtf8 } from "./bytes.ts";
+import { CborWriter } from "./cbor-writer.ts";
 import { AttestationError } from "./errors.ts";
 
 /** A map key: an integer or a text string. */
@@ -47,12 +48,17 @@ export const DETERMINISTIC: CborProfile = {
   maxItems: 65_536,
 };
 
+/**
+ * The largest map of any structure has 256 entries. Keys that a peer chooses can be made to collide in
+ * a hash table, so that time grows with the square of their number.
+ */
+const MAX_MAP_ENTRIES = 512;
+
 const BREAK = 0xff;
 const INDEFINITE_MAP = 0xbf;
 const TWO_32 = 0x1_0000_0000;
 /** The least argument that needs 1, 2, 4 and 8 bytes. */
 const LEAST = [24, 0x100, 0x1_0000, TWO_32];
-const MAX_ARGUMENT = 0xffff_ffff_ffff_ffffn;
 
 /**
  * Decodes exactly one item.
@@ -183,6 +189,7 @@ class Reader {
   }
 
   #map(count: number | null, depth: number): CborMap {
+    if (count !== null && count > MAX_MAP_ENTRIES) throw tooManyEntries();
     const map = new Map<CborKey, CborValue>();
     let previous: Uint8Array | null = null;
     for (let i = 0; count === null || i < count; i++) {
@@ -190,6 +197,7 @@ class Reader {
         this.offset++;
         return map;
       }
+      if (i === MAX_MAP_ENTRIES) throw tooManyEntries();
       const start = this.offset;
       const key = this.item(depth + 1);
       if (typeof key !== "number" && typeof key !== "bigint" && typeof key !== "string") {
@@ -207,6 +215,10 @@ class Reader {
     }
     return map;
   }
+}
+
+function tooManyEntries(): AttestationError {
+  return new AttestationError("cbor/too-large", `map of more than ${MAX_MAP_ENTRIES} entries`);
 }
 
 function negative(argument: number): number | bigint {
@@ -237,12 +249,12 @@ const KEY_BYTES = 16;
  * lone surrogates, a map that holds a key as number and as bigint.
  */
 export function encodeCbor(value: CborValue): Uint8Array {
-  const writer = new Writer(STRUCTURE_BYTES);
+  const writer = new CborWriter(STRUCTURE_BYTES);
   write(value, writer);
   return writer.written();
 }
 
-function write(value: CborValue, writer: Writer): void {
+function write(value: CborValue, writer: CborWriter): void {
   if (typeof value === "number" || typeof value === "bigint") {
     writeInteger(value, writer);
   } else if (typeof value === "string") {
@@ -281,10 +293,10 @@ export function isArray(value: CborValue | undefined): value is readonly CborVal
   return Array.isArray(value);
 }
 
-function writeMap(map: CborMap, writer: Writer): void {
+function writeMap(map: CborMap, writer: CborWriter): void {
   const entries: (readonly [Uint8Array, CborValue])[] = [];
   for (const [key, item] of map) {
-    const encoded = new Writer(KEY_BYTES);
+    const encoded = new CborWriter(KEY_BYTES);
     write(key, encoded);
     entries.push([encoded.written(), item]);
   }
@@ -299,72 +311,10 @@ function writeMap(map: CborMap, writer: Writer): void {
   }
 }
 
-function writeInteger(value: number | bigint, writer: Writer): void {
+function writeInteger(value: number | bigint, writer: CborWriter): void {
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
     throw new TypeError(`${value} is not an integer of 53 bits`);
   }
   if (value >= 0) writer.head(0, value);
   else writer.head(1, typeof value === "bigint" ? -1n - value : -1 - value);
-}
-
-/** One growing array: a small one for every head would cost more than what it holds. */
-class Writer {
-  #buffer: Uint8Array;
-  #length = 0;
-
-  constructor(bytes: number) {
-    this.#buffer = new Uint8Array(bytes);
-  }
-
-  written(): Uint8Array {
-    return this.#buffer.slice(0, this.#length);
-  }
-
-  byte(byte: number): void {
-    this.#reserve(1);
-    this.#buffer[this.#length++] = byte;
-  }
-
-  bytes(bytes: Uint8Array): void {
-    this.#reserve(bytes.length);
-    this.#buffer.set(bytes, this.#length);
-    this.#length += bytes.length;
-  }
-
-  /** RFC 8949 §3: major type and argument, in the shortest form. */
-  head(major: number, argument: number | bigint): void {
-    if (argument > MAX_ARGUMENT) throw new TypeError("integer of more than 64 bits");
-    const type = major << 5;
-    if (argument < 24) {
-      this.byte(type | Number(argument));
-    } else if (argument < 0x100) {
-      this.byte(type | 24);
-      this.byte(Number(argument));
-    } else if (argument < 0x1_0000) {
-      this.byte(type | 25);
-      this.byte(Number(argument) >> 8);
-      this.byte(Number(argument) & 0xff);
-    } else if (argument < TWO_32) {
-      this.byte(type | 26);
-      this.#word(Number(argument));
-    } else {
-      const wide = BigInt(argument);
-      this.byte(type | 27);
-      this.#word(Number(wide >> 32n));
-      this.#word(Number(wide & 0xffff_ffffn));
-    }
-  }
-
-  /** Four bytes, the most significant first. */
-  #word(word: number): void {
-    for (let shift = 24; shift >= 0; shift -= 8) this.byte((word >>> shift) & 0xff);
-  }
-
-  #reserve(bytes: number): void {
-    const needed = this.#length + bytes;
-    if (needed <= this.#buffer.length) return;
-    const grown = new Uint8Array(2 * needed);
-    grown.set(this.#buffer.subarray(0, this.#length));
-    this.#buffer = grown;
-  }
 }

@@ -47,11 +47,17 @@ const OID = {
   commonName: "550403",
 } as const satisfies Record<string, string>;
 
+/** Name constraints, policy mappings, policy constraints, inhibit anyPolicy. */
+const NARROWING: ReadonlySet<string> = new Set(["551d1e", "551d21", "551d24", "551d36"]);
+
 /** RFC 5280 §4.2.1.3: bit n of the named bits is 2^n. */
 export const KEY_USAGE = {
   digitalSignature: 0x01,
   keyCertSign: 0x20,
 } as const;
+
+/** Nine of them are defined. */
+const KEY_USAGE_BITS = 1 << 9;
 
 /** What a certificate says. Nothing in it is believed before its chain is verified. */
 export interface Certificate {
@@ -107,6 +113,7 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
   const subject = tbs.expect(TAG.sequence).encoded;
   const publicKey = parsePublicKey(tbs.expect(TAG.sequence).encoded);
   // RFC 5280 §4.1.2.8: unique identifiers, [1] and [2], are not used; nothing emits them.
+  if (tbs.done) throw extension("no extensions");
   const constraints = parseExtensions(tbs.enter(EXTENSIONS_TAG));
   tbs.end();
 
@@ -124,6 +131,7 @@ function requireVersion(tbs: DerReader): void {
   if (content.length !== 1 || content[0] !== VERSION_3) throw profile("not version 3");
 }
 
+/** RFC 5280 §4.1.2.2; AWS writes 20 bytes of value with a zero before them, which is one too many. */
 function requireSerial(serial: Uint8Array): void {
   if (serial.length > MAX_SERIAL_BYTES) throw profile(`serial of ${serial.length} bytes`);
   if (serial.length === 1 && serial[0] === 0) throw profile("serial is zero");
@@ -165,6 +173,7 @@ function parsePublicKey(encoded: Uint8Array): Uint8Array {
 function parseCommonName(name: Uint8Array): string | null {
   const found: string[] = [];
   const parts = readDer(name, TAG.sequence);
+  if (parts.done) throw profile("empty name");
   for (let count = 0; !parts.done; count++) {
     if (count === MAX_RDNS) throw profile(`name of more than ${MAX_RDNS} parts`);
     const part = parts.enter(TAG.set);
@@ -184,6 +193,7 @@ const PRINTABLE = /^[A-Za-z0-9 '()+,\-./:=?]*$/u;
 /** RFC 5280 §4.1.2.4: the two forms that a new certificate may use. */
 function directoryString({ tag, content }: DerElement): string {
   if (tag !== TAG.utf8String && tag !== TAG.printableString) throw profile("type of a name's part");
+  if (content.length === 0) throw profile("empty part of a name");
   let text: string;
   try {
     text = decodeUtf8(content);
@@ -265,12 +275,17 @@ function parseKeyUsage(value: Uint8Array): number {
   const outer = new DerReader(value);
   const bits = parseNamedBits(outer.expect(TAG.bitString).content);
   outer.end();
+  if (bits >= KEY_USAGE_BITS) throw extension("key usage that RFC 5280 does not know");
   return bits;
 }
 
-/** RFC 5280 §4.2: an extension we do not process may be there, but not critical. */
+/**
+ * RFC 5280 §4.2: an extension we do not process may be there, but not critical; and not one that
+ * narrows what the chain may do (§4.2.1.5, §4.2.1.10, §4.2.1.11, §4.2.1.14).
+ */
 function requireIgnorable({ id, critical, value }: Extension): void {
   if (critical) throw extension(`critical extension ${id}`);
+  if (NARROWING.has(id)) throw extension(`extension ${id}, which we do not process`);
   if (id === OID.subjectKeyIdentifier) readDer(value, TAG.octetString);
   if (id === OID.authorityKeyIdentifier || id === OID.crlDistributionPoints) {
     requireWellFormed(readDer(value, TAG.sequence));

@@ -4,8 +4,9 @@
  * The envelope outside the signature can then be written in one way only (two where the tag is
  * optional), and no header can change what is verified.
  */
-import { equalBytes } from "./bytes.ts";
+import { encodeUtf8, equalBytes } from "./bytes.ts";
 import { CborTag, type CborValue, decodeCbor, DETERMINISTIC, encodeCbor, isArray } from "./cbor.ts";
+import { CborWriter } from "./cbor-writer.ts";
 import {
   type Curve,
   isSignature,
@@ -26,6 +27,11 @@ const ALGORITHMS: Readonly<
   ES256: { curve: "P-256", protected: Uint8Array.of(0xa1, 0x01, 0x26) },
   ES384: { curve: "P-384", protected: Uint8Array.of(0xa1, 0x01, 0x38, 0x22) },
 };
+
+/** RFC 9052 §4.4: the context string of a COSE_Sign1. */
+const SIGNATURE1 = encodeUtf8("Signature1");
+/** What a Sig_structure has beside its payload, at most. */
+const SIG_STRUCTURE_BYTES = 32;
 
 /** RFC 9052 §2, Table 1. */
 const COSE_SIGN1_TAG = 18;
@@ -83,7 +89,16 @@ export function parseCoseSign1(bytes: Uint8Array, profile: CoseProfile): CoseSig
 
 /** RFC 9052 §4.4: the bytes that are signed, with empty external data. */
 export function sigStructure(algorithm: CoseAlgorithm, payload: Uint8Array): Uint8Array {
-  return encodeCbor(["Signature1", ALGORITHMS[algorithm].protected, new Uint8Array(), payload]);
+  // [context, body_protected, external_aad, payload], written out: a verifier needs no encoder.
+  const writer = new CborWriter(payload.length + SIG_STRUCTURE_BYTES);
+  writer.head(4, 4);
+  writer.head(3, SIGNATURE1.length);
+  writer.bytes(SIGNATURE1);
+  for (const part of [ALGORITHMS[algorithm].protected, new Uint8Array(), payload]) {
+    writer.head(2, part.length);
+    writer.bytes(part);
+  }
+  return writer.written();
 }
 
 /** The tagged envelope. Takes a `signature` of the algorithm's fixed width. */

@@ -113,12 +113,30 @@ export function readDer(bytes: Uint8Array, tag: number): DerReader {
 const CONSTRUCTED = 0x20;
 const MAX_DEPTH = 8;
 
-/** Requires that all that is left are elements, and so are the contents of constructed ones. */
+/** X.690 §8.1.2.2: the class bits of an identifier octet; zero is the universal class. */
+const CLASS = 0xc0;
+
+/** Requires that all that is left is DER, and so are the contents of constructed elements. */
 export function requireWellFormed(reader: DerReader, depth = 0): void {
   if (depth > MAX_DEPTH) throw malformed(`nested deeper than ${MAX_DEPTH}`);
   while (!reader.done) {
-    const { tag, content } = reader.element();
-    if ((tag & CONSTRUCTED) !== 0) requireWellFormed(new DerReader(content), depth + 1);
+    const element = reader.element();
+    const constructed = (element.tag & CONSTRUCTED) !== 0;
+    if ((element.tag & CLASS) === 0) requireUniversal(element, constructed);
+    if (constructed) requireWellFormed(new DerReader(element.content), depth + 1);
+  }
+}
+
+/** Universal types that we know, each in its one form (X.690 §10.2: strings are primitive). */
+function requireUniversal({ tag, content }: DerElement, constructed: boolean): void {
+  const isList = tag === TAG.sequence || tag === TAG.set;
+  if (constructed !== isList || (isList && content.length === 0)) throw malformed(`tag ${tag}`);
+  if (tag === TAG.boolean) parseBoolean(content);
+  if (tag === TAG.integer) parseUnsigned(content);
+  if (tag === TAG.objectIdentifier) parseObjectIdentifier(content);
+  // X.690 §8.1.5: end-of-contents belongs to indefinite lengths; no sequence is primitive.
+  if (tag === 0 || tag === (TAG.sequence & ~CONSTRUCTED) || tag === (TAG.set & ~CONSTRUCTED)) {
+    throw malformed(`tag ${tag}`);
   }
 }
 

@@ -11,7 +11,7 @@ import {
 } from "./binding.ts";
 import { type Bundle, parseBundle } from "./bundle.ts";
 import { encodeHex, equalBytes, includesBytes } from "./bytes.ts";
-import { AttestationError, type AttestationErrorCode } from "./errors.ts";
+import { AttestationError } from "./errors.ts";
 import { webHashes } from "./hashes.ts";
 import { type Suite, suiteOf } from "./keyset.ts";
 import { debugMode, IMAGE_REGISTERS } from "./measurement.ts";
@@ -131,8 +131,11 @@ export function requirePlatform(evidence: VerifiedEvidence, platform: Platform):
 export function outOfDebug(evidence: Evidence, trusted: PlatformPolicy): Finding<null> {
   const found = debugMode(evidence) ? "debug mode" : "production mode";
   const wanted = trusted.debug ? "production or debug mode" : "production mode";
-  if (debugMode(evidence) && !trusted.debug) throw new Refusal("policy/debug", found, wanted);
-  return { found, wanted, value: null };
+  if (!debugMode(evidence)) return { found, wanted, value: null };
+  if (!trusted.debug) throw new Refusal("policy/debug", found, wanted);
+  const why =
+    "The enclave runs in debug mode, as your policy allows: its operator can read it all.";
+  return { found, wanted, why, value: null };
 }
 
 /** The policy's name of the code that runs. @throws {@link AttestationError} `policy/measurement`, `policy/revoked`. */
@@ -184,10 +187,17 @@ export function boundEpoch(subject: Subject): Finding<EpochBinding | null> {
   const userData = evidence.userData ?? new Uint8Array(0);
   if (bundle === null) return bareEpoch(userData);
   if (userData.length === 0) throw new Refusal("binding/tag", "no user_data", wanted);
-  const binding = parseEpochBinding(userData);
-  if (!equalBytes(userData, bundle.binding)) {
-    throw new Refusal("binding/document", "another EpochBinding in the bundle", wanted);
+  const same = equalBytes(userData, bundle.binding);
+  let binding: EpochBinding;
+  try {
+    binding = parseEpochBinding(userData);
+  } catch (error) {
+    // Another application's user_data need not be CBOR: its document was not cut short, it is foreign.
+    const foreign = error instanceof AttestationError && error.code.startsWith("cbor/") && !same;
+    if (foreign) throw new Refusal("binding/tag", "user_data that is no CBOR of ours", wanted);
+    throw error;
   }
+  if (!same) throw new Refusal("binding/document", "another EpochBinding in the bundle", wanted);
   return { found: `epoch ${binding.sequence}`, wanted, value: binding };
 }
 
@@ -223,23 +233,6 @@ export function withinLifetime(
     throw new Refusal("binding/lifetime", found, wanted);
   }
   return { found, wanted, value: null };
-}
-
-/**
- * One preimage: its digest is the binding's, and it has the form it should.
- *
- * @throws {@link AttestationError} `code`, or what `parse` throws.
- */
-export async function boundPreimage<T>(
-  preimage: Uint8Array,
-  digest: Uint8Array,
-  code: AttestationErrorCode,
-  parse: (bytes: Uint8Array) => T,
-): Promise<Finding<T>> {
-  const found = encodeHex(await webHashes.sha256(preimage));
-  const wanted = encodeHex(digest);
-  if (found !== wanted) throw new Refusal(code, found, wanted);
-  return { found, wanted, value: parse(preimage) };
 }
 
 /** @throws {@link AttestationError} `policy/revoked`. */

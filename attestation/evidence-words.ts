@@ -148,8 +148,8 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "evidence/pcrs": "malformed",
     "evidence/platform": {
       failure: "untrusted",
-      why: "The document is of another kind of machine: an EC2 instance's NitroTPM, or a simulation whose root stands under a hardware platform.",
-      fix: "Do not take it for an enclave. List each root under its own platform; this release has no verifier for NitroTPM.",
+      why: "The document is of another kind of machine: a NitroTPM of an EC2 instance, or a simulation under a hardware platform's root.",
+      fix: "Do not take it for an enclave. List each root under its own platform.",
     },
     "evidence/module-id": {
       failure: "tampered",
@@ -169,7 +169,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "chain/validity": {
       failure: "expired",
       why: "A certificate is not valid at this time: they live from three hours to weeks. The document is old, or your clock is wrong.",
-      fix: "Fetch a new bundle and compare your clock. To judge an old document at its own time, use archive mode (attest --archive).",
+      fix: "Fetch a new bundle and compare your clock. A record can be judged at its own time (attest --archive); one that fails there is not genuine.",
     },
     "chain/constraints": ISSUANCE,
     "chain/extension": ISSUANCE,

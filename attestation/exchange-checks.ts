@@ -9,6 +9,9 @@ import { formatTime } from "./time.ts";
 import type { Head } from "./transcript.ts";
 import { type Finding, Refusal } from "./verdict.ts";
 
+/** Offline nobody knows `enc`, and so not which exchange a receipt is of. */
+const OF_SOME_EXCHANGE = "The receipt is a final one, made within the epoch.";
+
 /** RFC 9110 §15.5: from here on a status says that the request was refused. */
 const FIRST_REFUSAL = 400;
 
@@ -31,21 +34,37 @@ export function finalOfExchange(
   policy: Policy,
   at: { readonly exchange: Uint8Array | null; readonly nowMs: number },
 ): Finding<null> {
-  const { phase, exchange, issuedAt, index } = claims;
+  const { phase, exchange, index } = claims;
   if (phase !== "final") throw new Refusal("receipt/phase", `phase ${phase}`, "phase final");
   if (at.exchange !== null && !equalBytes(exchange, at.exchange)) {
     const wanted = `exchange ${encodeHex(at.exchange)}`;
     throw new Refusal("receipt/exchange", `exchange ${encodeHex(exchange)}`, wanted);
   }
+  const { made, wanted } = madeWithin(claims, epoch, policy, at.nowMs);
+  const finding = {
+    found: `index ${index}, ${made}`,
+    wanted: `final, made ${wanted}`,
+    value: null,
+  };
+  return at.exchange === null ? { ...finding, why: OF_SOME_EXCHANGE } : finding;
+}
+
+/** A receipt is made in its epoch, and not later than now. @throws {@link AttestationError} `receipt/time`. */
+export function madeWithin(
+  { issuedAt }: ReceiptClaims,
+  epoch: VerifiedEpoch,
+  policy: Policy,
+  nowMs: number,
+): { readonly made: string; readonly wanted: string } {
   const skew = skewSeconds(policy);
   const { notBefore, notAfter } = epoch.binding;
-  const latest = Math.min(notAfter, Math.floor(at.nowMs / 1000)) + skew;
+  const latest = Math.min(notAfter, Math.floor(nowMs / 1000)) + skew;
   const made = `made ${formatTime(issuedAt * 1000)}`;
   const wanted = `${formatTime((notBefore - skew) * 1000)} to ${formatTime(latest * 1000)}`;
   if (!(notBefore - skew <= issuedAt && issuedAt <= latest)) {
     throw new Refusal("receipt/time", made, wanted);
   }
-  return { found: `index ${index}, ${made}`, wanted: `final, made ${wanted}`, value: null };
+  return { made, wanted };
 }
 
 /**
@@ -67,7 +86,12 @@ export function rightModel(
     if (asked !== null && outcome.status < FIRST_REFUSAL) {
       throw new Refusal("receipt/model", "no model", wanted);
     }
-    return { found: "no model", wanted: "a model only where one answered", value: null };
+    return {
+      found: "no model",
+      wanted: "a model only where one answered",
+      why: "No model made this answer, and none had to.",
+      value: null,
+    };
   }
   const found = modelText(model);
   if (!epoch.models.some((served) => sameModel(served, model))) {
@@ -86,7 +110,12 @@ export function rightModel(
     case "unlisted":
       throw new Refusal("policy/model", found, "a model of the policy");
     case "unchecked":
-      return { found, wanted: `${wanted} of the epoch; the policy allows any`, value: null };
+      return {
+        found,
+        wanted: `${wanted} of the epoch; the policy allows any`,
+        why: "A model of the epoch made this answer; your policy allows any.",
+        value: null,
+      };
     case "allowed":
       return { found, wanted: `${wanted} of the epoch and of the policy`, value: null };
     default:
@@ -114,6 +143,13 @@ export function requireLeaves(claims: ReceiptClaims, sent: number, exact: boolea
     const wanted = part ? `at most ${sent} leaves` : `${sent} leaves`;
     throw new Refusal("transcript/request", `${leaves} leaves`, wanted);
   }
+}
+
+/** @throws {@link AttestationError} `transcript/response`. */
+export function requireAllLeaves(claims: ReceiptClaims, received: number): void {
+  const { leaves } = claims.response;
+  if (leaves === received) return;
+  throw new Refusal("transcript/response", `${leaves} leaves`, `${received} leaves`);
 }
 
 /** @throws {@link AttestationError} `code`. */

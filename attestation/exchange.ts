@@ -2,7 +2,7 @@
  * Appraisal of one exchange: whether a receipt of a verified epoch fits what was sent and received.
  */
 import type { AskedModel } from "./models.ts";
-import type { VerifiedEpoch } from "./appraisal.ts";
+import { policyOf, type VerifiedEpoch } from "./appraisal.ts";
 import type { Awaitable } from "./bytes.ts";
 import { AttestationError } from "./errors.ts";
 import { EXCHANGE_WORDS } from "./exchange-words.ts";
@@ -29,7 +29,10 @@ export interface ExchangeEvidence {
   requestHead(leaves: number): Awaitable<Head>;
   /** All leaves that were sent. */
   readonly requestLeaves: number;
-  readonly responseHead: Head;
+  /** The head over all of what was received; asked for where the receipt counts as many leaves. */
+  responseHead(): Awaitable<Head>;
+  /** All leaves that were received. */
+  readonly responseLeaves: number;
   /** HTTP status of the answer inside the encryption, where it is known. */
   readonly status: number | null;
   /** Whether the final chunk of the answer was opened. */
@@ -49,31 +52,44 @@ export type ReceiptEvidence =
   | { readonly kind: "own" | "opened"; readonly exchange: ExchangeEvidence }
   | { readonly kind: "unopened"; readonly receipt: Uint8Array; readonly nowMs: number };
 
+/** Of a refusal that came before all of the request was read. */
+const BEGINNING = "The enclave saw the beginning of the request you sent, and refused it.";
+
 /** Epochs live as long as somebody holds them, and so do their imported keys. */
 const receiptKeys = new WeakMap<VerifiedEpoch, Promise<ReceiptKey>>();
 
 /**
- * Judges one exchange: the epoch's checks, then receipt, epoch, index, model, request, response,
- * complete.
+ * Judges one exchange by the policy that its epoch was judged by: the epoch's checks, then receipt,
+ * epoch, index, model, request, response, complete.
  *
  * A receipt names the document its epoch was opened with. A document made for a challenge has
  * another digest: who challenges a node judges receipts with the epoch's published bundle, whose
  * keyset digest is the same. Never throws for what the receipt is; that is in the verdict.
+ *
+ * @throws TypeError for an epoch that no appraisal made.
  */
 export function appraiseExchange(
   epoch: VerifiedEpoch,
-  policy: Policy,
   evidence: ExchangeEvidence,
 ): Promise<Verdict> {
-  return judgeExchange(epoch, policy, { kind: "own", exchange: evidence });
+  // Copies: what is judged must not change while signatures are pending.
+  const { receipt, exchange } = evidence;
+  const held = {
+    ...evidence,
+    receipt: receipt === null ? null : new Uint8Array(receipt),
+    exchange: exchange === null ? null : new Uint8Array(exchange),
+    requestHead: (leaves: number) => evidence.requestHead(leaves),
+    responseHead: () => evidence.responseHead(),
+  };
+  return judgeExchange(epoch, { kind: "own", exchange: held });
 }
 
 /** As {@link appraiseExchange}; of a receipt alone, request and answer are skipped by design. */
 export async function judgeExchange(
   epoch: VerifiedEpoch,
-  policy: Policy,
   evidence: ReceiptEvidence,
 ): Promise<Verdict> {
+  const policy = policyOf(epoch);
   const checklist = new Checklist(EXCHANGE_CHECKS, EXCHANGE_WORDS, epoch.verdict.checks);
   try {
     await judgeChecks(checklist, epoch, policy, evidence);
@@ -111,11 +127,18 @@ async function judgeChecks(
   await checklist.judge("request", async () => {
     const { leaves } = claims.request;
     checks.requireLeaves(claims, opened.requestLeaves, evidence.kind === "opened");
-    return checks.sameHead("transcript/request", claims.request, await opened.requestHead(leaves));
+    const finding = checks.sameHead(
+      "transcript/request",
+      claims.request,
+      await opened.requestHead(leaves),
+    );
+    return leaves === opened.requestLeaves ? finding : { ...finding, why: BEGINNING };
   });
-  await checklist.judge("response", () => {
+  await checklist.judge("response", async () => {
     checks.requireStatus(claims, opened.status);
-    return checks.sameHead("transcript/response", claims.response, opened.responseHead);
+    checks.requireAllLeaves(claims, opened.responseLeaves);
+    const ours = await opened.responseHead();
+    return checks.sameHead("transcript/response", claims.response, ours);
   });
   await checklist.judge("complete", () => checks.whole(opened.complete));
 }

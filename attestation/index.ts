@@ -59,12 +59,19 @@ export { AWS_NITRO_ROOT, AWS_NITRO_ROOT_SHA256, type RootCertificate } from "./r
 export {
   encodeEpochBinding,
   type EpochBinding,
+  MAX_EPOCH_SECONDS,
   MODELS_REGISTER,
   modelsRegister,
   parseEpochBinding,
 } from "./binding.ts";
 export { encodeKeyset, type Keyset, parseKeyset, type Suite, suiteOf, SUITES } from "./keyset.ts";
-export { type AskedModel, encodeModelSet, type ModelRef, parseModelSet } from "./models.ts";
+export {
+  type AskedModel,
+  encodeModelSet,
+  modelOfPath,
+  type ModelRef,
+  parseModelSet,
+} from "./models.ts";
 export { encodeRuntimeConfig, parseRuntimeConfig, type RuntimeConfig } from "./config.ts";
 export { type Bundle, encodeBundle, MAX_BUNDLE_BYTES, parseBundle } from "./bundle.ts";
 export {

@@ -12,10 +12,13 @@ export type JsonValue =
 /** PROTOCOL.md, "Limits". */
 const MAX_TEXT = 1 << 20;
 const MAX_DEPTH = 16;
+const MAX_KEY = 256;
 
 const SPACE = /[ \t\n\r]*/uy;
 const STRING = /"(?:[^"\\\p{Cc}]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/uy;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/uy;
+/** What every number of a policy is. Any other way to write one could be rounded in reading it. */
+const INTEGER = /^-?\d{1,15}$/u;
 const WORD = /true|false|null/uy;
 
 /** Reads one JSON text. @throws {@link AttestationError} `policy/syntax` with a JSON pointer. */
@@ -72,6 +75,7 @@ class JsonReader {
     for (;;) {
       this.#match(SPACE);
       const key = this.#string(pointer);
+      if (key.length > MAX_KEY) throw jsonError(pointer, `key of more than ${MAX_KEY} characters`);
       const child = childPointer(pointer, key);
       if (members.has(key)) throw jsonError(child, "key twice");
       if (!this.#take(":")) throw this.#unexpected(pointer, '":"');
@@ -102,6 +106,9 @@ class JsonReader {
 
   #scalar(pointer: string): number | boolean | null {
     const number = this.#match(NUMBER);
+    if (number !== "" && !INTEGER.test(number)) {
+      throw jsonError(pointer, `${number.slice(0, 32)}, want an integer of at most 15 digits`);
+    }
     if (number !== "") return Number(number);
     switch (this.#match(WORD)) {
       case "true":

@@ -160,9 +160,15 @@ function parsePlatform(node: JsonNode, revoked: Revoked, roots: Set<string>): Pl
   const platform = node.object(["roots", "measurements", "debug"], ["rootCertificates"]);
   const debug = platform.get("debug").boolean();
   const certificates = platform.find("rootCertificates")?.items(1, MAX_ROOTS) ?? [];
+  const rootCertificates: Uint8Array[] = [];
+  for (const item of certificates) {
+    const certificate = parseRootCertificate(item);
+    if (includesBytes(rootCertificates, certificate)) throw item.refusal("the same value twice");
+    rootCertificates.push(certificate);
+  }
   return {
     roots: distinct(platform.get("roots").items(1, MAX_ROOTS), DIGEST_BYTES, roots),
-    rootCertificates: certificates.map(parseRootCertificate),
+    rootCertificates,
     measurements: parseMeasurements(platform.get("measurements"), debug, revoked),
     debug,
   };
@@ -207,9 +213,19 @@ function parseMeasurements(
     if (!debug && debugMode({ pcrs: registers })) {
       throw item.refusal("a register of a debug enclave (zero), while debug is false");
     }
+    const twin = measurements.find((other) => sameRegisters(other.registers, registers));
+    if (twin !== undefined) throw item.refusal(`the registers of "${twin.name}" again`);
     measurements.push({ name, registers });
   }
   return measurements;
+}
+
+function sameRegisters(
+  a: ReadonlyMap<number, Uint8Array>,
+  b: ReadonlyMap<number, Uint8Array>,
+): boolean {
+  if (a.size !== b.size) return false;
+  return [...a].every(([index, value]) => equalBytes(value, b.get(index) ?? new Uint8Array(0)));
 }
 
 function parseModels(node: JsonNode, revoked: Revoked): readonly AllowedModel[] | "any" {

@@ -22,10 +22,12 @@ import { EVIDENCE_WORDS } from "./evidence-words.ts";
 import { EXCHANGE_WORDS } from "./exchange-words.ts";
 import { judgeExchange, type ReceiptEvidence } from "./exchange.ts";
 import type { Hashes } from "./hashes.ts";
+import { modelOfPath } from "./models.ts";
 import type { Policy } from "./policy.ts";
+import { shownPath, shownStatus } from "./preamble.ts";
 import { MAX_RECEIPT_BYTES, parseReceipt, type ReceiptClaims } from "./receipt.ts";
 import { DIGEST_BYTES, Fields, parseFields, type Shape } from "./structure.ts";
-import { Transcript } from "./transcript.ts";
+import { type Direction, type Head, Transcript } from "./transcript.ts";
 import { EVIDENCE_CHECKS, EXCHANGE_CHECKS } from "./checks.ts";
 import { Checklist, type Verdict } from "./verdict.ts";
 
@@ -151,60 +153,36 @@ export async function appraiseProof(
   const archive = { mode: "archive", nowMs, nonce: null } as const;
   const { verdict: evidence, epoch } = await appraiseBundle(proof.bundle, policy, archive);
   if (epoch === null) return { verdict: withoutExchange(evidence), proof, claims: null };
-  const opened = await openedEvidence(proof, hashes, nowMs);
-  const verdict = await judgeExchange(epoch, policy, opened);
+  const verdict = await judgeExchange(epoch, openedEvidence(proof, hashes, nowMs));
   const claims = verdict.result === "verified" ? parseReceipt(proof.receipt).claims : null;
   return { verdict, proof, claims };
 }
 
-async function openedEvidence(
-  proof: Proof,
-  hashes: Hashes,
-  nowMs: number,
-): Promise<ReceiptEvidence> {
+/** Nothing is hashed before it is asked for: a receipt that fails costs no more than its signature. */
+function openedEvidence(proof: Proof, hashes: Hashes, nowMs: number): ReceiptEvidence {
   const { receipt, opening } = proof;
   if (opening === null) return { kind: "unopened", receipt, nowMs };
-  const request = new Transcript(hashes, opening.kc, "request");
-  for (const leaf of opening.request) await request.append(leaf);
-  const response = new Transcript(hashes, opening.kc, "response");
-  for (const leaf of opening.response) await response.append(leaf);
+  const { kc, request, response } = opening;
+  const headOf = async (direction: Direction, leaves: readonly Uint8Array[]): Promise<Head> => {
+    const transcript = new Transcript(hashes, kc, direction);
+    for (const leaf of leaves) await transcript.append(leaf);
+    return transcript.head();
+  };
+  const path = shownPath(request[0]);
   const exchange = {
     receipt,
     exchange: null,
-    requestHead: (leaves: number) => request.head(leaves),
-    requestLeaves: request.leaves,
-    responseHead: await response.head(),
-    status: shownStatus(opening.response[0]),
+    requestHead: (leaves: number) => headOf("request", request.slice(0, leaves)),
+    requestLeaves: request.length,
+    responseHead: () => headOf("response", response),
+    responseLeaves: response.length,
+    // 0 is a status that no receipt carries.
+    status: shownStatus(response[0]) ?? 0,
     complete: true,
-    asked: null,
+    asked: path === null ? null : modelOfPath(path),
     nowMs,
   };
   return { kind: "opened", exchange };
-}
-
-/**
- * The status in the first response leaf: after the framing indicator (RFC 9292 §3.1, §3.5), both of
- * them variable-length integers (RFC 9000 §16). 0, which no receipt carries, where there is none.
- */
-function shownStatus(leaf: Uint8Array | undefined): number {
-  const framing = readVarint(leaf ?? new Uint8Array(0), 0);
-  if (leaf === undefined || framing === null) return 0;
-  if (framing.value !== 1 && framing.value !== 3) return 0;
-  return readVarint(leaf, framing.end)?.value ?? 0;
-}
-
-/** RFC 9000 §16, for values below 2^30. */
-function readVarint(
-  bytes: Uint8Array,
-  offset: number,
-): { readonly value: number; readonly end: number } | null {
-  const first = bytes[offset];
-  if (first === undefined) return null;
-  const end = offset + (1 << (first >> 6));
-  if (end > bytes.length || end - offset > 4) return null;
-  let value = first & 0x3f;
-  for (const byte of bytes.subarray(offset + 1, end)) value = value * 256 + byte;
-  return { value, end };
 }
 
 /** Bytes that are no proof fail the check "bundle": nothing after it can be reached. */

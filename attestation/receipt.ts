@@ -24,7 +24,14 @@ import {
   isArray,
 } from "./cbor.ts";
 import { encodeCoseSign1, parseCoseSign1, sigStructure } from "./cose.ts";
-import { isLowS, isSignature, lowS } from "./ecdsa.ts";
+import {
+  importPoint,
+  isLowS,
+  isSignature,
+  lowS,
+  type VerificationKey,
+  verifyEcdsa,
+} from "./ecdsa.ts";
 import { AttestationError } from "./errors.ts";
 import type { Hashes } from "./hashes.ts";
 import { type ModelRef, modelValue, parseModelRef } from "./models.ts";
@@ -38,7 +45,8 @@ const EXCHANGE_LABEL = "countersign/exchange/v1";
 export const MAX_RECEIPT_BYTES = 4096;
 /** Bytes of a cti: the exchange's id. */
 const EXCHANGE_BYTES = 16;
-/** RFC 9110 §15: three digits. */
+/** RFC 9110 §15: three digits; an informational response ends no exchange (§15.2). */
+const MIN_STATUS = 200;
 const MAX_STATUS = 999;
 
 const CLAIMS: CborProfile = { ...DETERMINISTIC, maxBytes: MAX_RECEIPT_BYTES };
@@ -182,16 +190,14 @@ export interface ReceiptKey {
 
 /** Takes an uncompressed P-256 point. @throws {@link AttestationError} `keyset/structure`. */
 export async function importReceiptKey(point: Uint8Array): Promise<ReceiptKey> {
-  const curve = { name: "ECDSA", namedCurve: "P-256" };
-  const hash = { name: "ECDSA", hash: "SHA-256" };
+  let key: VerificationKey;
   try {
-    const key = await crypto.subtle.importKey("raw", point, curve, false, ["verify"]);
-    return {
-      verifies: (signature, message) => crypto.subtle.verify(hash, key, signature, message),
-    };
+    key = await importPoint("P-256", point);
   } catch (cause) {
+    if (!(cause instanceof AttestationError)) throw cause;
     throw new AttestationError("keyset/structure", "receipt key is not on P-256", { cause });
   }
+  return { verifies: (signature, message) => verifyEcdsa(key, signature, message) };
 }
 
 /**
@@ -277,7 +283,7 @@ function outcomeValue(outcome: Outcome): CborValue {
 function parseOutcome(value: CborValue): Outcome {
   const fields = new Fields(value, OUTCOME);
   const status = fields.uint(1);
-  if (status < 100 || status > MAX_STATUS) throw fields.refusal(`status ${status}`);
+  if (status < MIN_STATUS || status > MAX_STATUS) throw fields.refusal(`status ${status}`);
   return {
     status,
     ...(fields.has(2) && { finishReason: fields.nameText(2) }),

@@ -1,6 +1,7 @@
 /** The receipts of one epoch together: an operator's record from which nothing was left out. */
-import type { VerifiedEpoch } from "./appraisal.ts";
-import { ofEpoch } from "./exchange-checks.ts";
+import { policyOf, type VerifiedEpoch } from "./appraisal.ts";
+import { encodeHex } from "./bytes.ts";
+import { madeWithin, ofEpoch } from "./exchange-checks.ts";
 import {
   importReceiptKey,
   parseReceipt,
@@ -16,25 +17,34 @@ import { Refusal } from "./verdict.ts";
  *
  * What comes after the last one is not known: an enclave does not say how many there are.
  *
- * @param first - the index of the first receipt; 0 for an epoch from its beginning.
+ * @param first - the index of the first receipt; 0 for an epoch from its beginning. @param nowMs - Unix
+ * milliseconds: no receipt is from later.
  * @returns the claims of each, in order.
  * @throws {@link AttestationError} `cbor/…`, `cose/…`, `receipt/structure`, `receipt/signature`;
  * `receipt/epoch` for a receipt of another epoch, `receipt/phase` for a checkpoint, `receipt/index`
- * for a gap, a repetition or another order.
+ * for a gap, a repetition or another order, `receipt/exchange` for one exchange at two indexes,
+ * `receipt/time` for one made outside the epoch. TypeError for an epoch that no appraisal made.
  */
 export async function verifyReceiptSequence(
   epoch: VerifiedEpoch,
   receipts: readonly Uint8Array[],
   first: number,
+  nowMs: number,
 ): Promise<readonly ReceiptClaims[]> {
   const key = await importReceiptKey(epoch.receiptKey);
   const sequence: ReceiptClaims[] = [];
-  for (const bytes of receipts) {
-    const claims = await verifiedClaims(epoch, key, bytes);
+  const exchanges = new Set<string>();
+  for (const bytes of receipts.map((receipt) => new Uint8Array(receipt))) {
+    const claims = await verifiedClaims(epoch, key, bytes, nowMs);
     const wanted = first + sequence.length;
     if (claims.index !== wanted) {
       throw new Refusal("receipt/index", `index ${claims.index}`, `index ${wanted}`);
     }
+    const exchange = encodeHex(claims.exchange);
+    if (exchanges.has(exchange)) {
+      throw new Refusal("receipt/exchange", `exchange ${exchange} twice`, "one index an exchange");
+    }
+    exchanges.add(exchange);
     sequence.push(claims);
   }
   return sequence;
@@ -44,11 +54,13 @@ async function verifiedClaims(
   epoch: VerifiedEpoch,
   key: ReceiptKey,
   bytes: Uint8Array,
+  nowMs: number,
 ): Promise<ReceiptClaims> {
   const receipt = parseReceipt(bytes);
   await verifyReceipt(receipt, key);
   const { claims } = receipt;
   ofEpoch(claims, epoch);
+  madeWithin(claims, epoch, policyOf(epoch), nowMs);
   if (claims.phase === "checkpoint") {
     throw new Refusal("receipt/phase", "phase checkpoint", "phase final or aborted");
   }

@@ -47,7 +47,7 @@ export class Transcript {
       throw new TypeError(`transcript key of ${kc.length} bytes, want ${DIGEST_BYTES}`);
     }
     this.#hashes = hashes;
-    this.#kc = kc.slice();
+    this.#kc = new Uint8Array(kc);
     this.#direction = direction;
   }
 
@@ -89,7 +89,9 @@ export class Transcript {
     const hashes = this.#hashes;
     const key = hashes.hmacSha256(this.#kc, leafLabel(this.#direction, index));
     const value =
-      key instanceof Promise ? hmacLater(hashes, key, leaf.slice()) : hashes.hmacSha256(key, leaf);
+      key instanceof Promise
+        ? hmacLater(hashes, key, new Uint8Array(leaf))
+        : hashes.hmacSha256(key, leaf);
     return andThen(value, (known) => merkleLeaf(hashes, known));
   }
 }

@@ -45,6 +45,8 @@ export interface Finding<T> {
   readonly found: string;
   readonly wanted: string;
   readonly value: T;
+  /** What passing shows, where that is less or other than what the check shows by itself. */
+  readonly why?: string;
   /** Set where nothing was checked, with the reason why that is all right. */
   readonly skipped?: "by the policy" | "by design";
 }
@@ -97,7 +99,7 @@ export class Checklist {
   pass(id: CheckId, finding: Finding<unknown>): void {
     const { found, wanted, skipped } = finding;
     if (skipped === undefined) {
-      const why = purposeOf(this.#words, id).proves;
+      const why = finding.why ?? purposeOf(this.#words, id).proves;
       this.#checks.push({ id, status: "pass", found, wanted, why, fix: "Nothing.", code: null });
       return;
     }

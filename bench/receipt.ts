@@ -29,7 +29,7 @@ const CURVE = { name: "ECDSA", namedCurve: "P-256" } as const;
 const ALGORITHM = { name: "ECDSA", hash: "SHA-256" } as const;
 
 export async function measureReceipts({ rounds, calls }: Settings): Promise<Findings> {
-  const { epoch, verified, policy, model } = await makeEpoch();
+  const { epoch, verified, model } = await makeEpoch();
   const claims = claimsOf(epoch, model);
   const receipt = epoch.sign(claims);
   const evidence = evidenceOf(receipt, claims);
@@ -42,7 +42,7 @@ export async function measureReceipts({ rounds, calls }: Settings): Promise<Find
   const timesOf = await takeTurns(
     {
       judging: async () => {
-        const { result } = await appraiseExchange(verified, policy, evidence);
+        const { result } = await appraiseExchange(verified, evidence);
         if (result !== "verified") throw new TypeError("a good receipt is refused");
       },
       verification: async () => {
@@ -148,7 +148,8 @@ function evidenceOf(receipt: Uint8Array, claims: ReceiptClaims): ExchangeEvidenc
     exchange: claims.exchange,
     requestHead: () => claims.request,
     requestLeaves: claims.request.leaves,
-    responseHead: claims.response,
+    responseHead: () => claims.response,
+    responseLeaves: claims.response.leaves,
     status: claims.outcome.status,
     complete: true,
     asked: { id: "digits", version: null },

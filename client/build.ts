@@ -78,6 +78,7 @@ export async function buildBundles(
       platform: "browser",
       target: "es2022",
       minify: true,
+      charset: "utf8",
       // What is imported on demand, the fallback for ML-KEM, becomes a file of its own.
       splitting: true,
       metafile: true,

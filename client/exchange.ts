@@ -7,6 +7,7 @@ import {
   exchangeId,
   MAX_PROOF_LEAVES,
   type Opening,
+  modelOfPath,
   parseReceipt,
   type Policy,
   Transcript,
@@ -31,7 +32,7 @@ import {
 } from "@countersign/protocol";
 
 import { ClientError } from "./errors.ts";
-import { type InnerRequest, modelOfPath } from "./message.ts";
+import type { InnerRequest } from "./message.ts";
 
 /** What every exchange of a connection shares. */
 export interface ExchangeSettings {
@@ -103,7 +104,8 @@ export class Exchange {
     // A proof with more leaves could not be read again.
     const fits = this.#responseLeaves.length < MAX_PROOF_LEAVES;
     this.#heldBytes = fits ? this.#heldBytes + leaf.length : Infinity;
-    if (this.#heldBytes <= this.#settings.maxOpeningBytes) this.#responseLeaves.push(leaf.slice());
+    if (this.#heldBytes <= this.#settings.maxOpeningBytes)
+      this.#responseLeaves.push(new Uint8Array(leaf));
     else this.#responseLeaves.length = 0;
     await this.#response.append(leaf);
   }
@@ -141,12 +143,13 @@ export class Exchange {
     status: number | null,
     complete: boolean,
   ): Promise<Verdict> {
-    return await appraiseExchange(this.#epoch, this.#settings.policy, {
+    return await appraiseExchange(this.#epoch, {
       receipt,
       exchange: this.#cti,
       requestHead: (leaves) => this.#request.head(leaves),
       requestLeaves: this.#request.leaves,
-      responseHead: await this.#response.head(),
+      responseHead: () => this.#response.head(),
+      responseLeaves: this.#response.leaves,
       status,
       complete,
       asked: this.#asked,

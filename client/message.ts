@@ -1,5 +1,3 @@
-import type { AskedModel } from "@countersign/attestation";
-
 /** A request as it goes inside the encryption, body and all. */
 export interface InnerRequest {
   readonly method: string;
@@ -55,20 +53,4 @@ export function innerHeaders(headers: Headers): readonly (readonly [string, stri
   const named = (headers.get("connection") ?? "").toLowerCase().split(",");
   const perConnection = new Set(named.map((name) => name.trim()));
   return [...headers].filter(([name]) => !OUTER_FIELDS.has(name) && !perConnection.has(name));
-}
-
-/** The model that a path runs, or null where the path names none. */
-export function modelOfPath(path: string): AskedModel | null {
-  const match = /^\/v2\/models\/([^/?]+)(?:\/versions\/([^/?]+))?\/infer(?:\?|$)/u.exec(path);
-  if (match?.[1] === undefined) return null;
-  return { id: decoded(match[1]), version: match[2] === undefined ? null : decoded(match[2]) };
-}
-
-function decoded(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    // Not percent-encoding: nothing has this name, and the enclave will say so.
-    return segment;
-  }
 }

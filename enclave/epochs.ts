@@ -2,18 +2,13 @@
  * The epochs that are alive: the newest, which the bundle shows, and those before it that are still
  * accepted. Opened and ended by timers, and early when a replay set fills up.
  */
-import type { Awaitable } from "@countersign/attestation";
+import { type Awaitable, MAX_EPOCH_SECONDS } from "@countersign/attestation";
 import type { Clock } from "./clock.ts";
 import { type Epoch, type EpochTerms, openEpoch } from "./epoch.ts";
 import { EnclaveError } from "./errors.ts";
 import type { Log } from "./log.ts";
 import type { Nsm } from "./nsm/nsm.ts";
 
-/**
- * An epoch must end before the certificate that vouches for it: three hours for a Nitro leaf, which
- * may be ten minutes old.
- */
-const MAX_LIFETIME_SECONDS = 10_200;
 /** More than this many at a time, and the oldest ends early: its replay set is memory. */
 const MAX_LIVE_EPOCHS = 4;
 /** After a failure to open an epoch, while the newest one lives. */
@@ -42,8 +37,8 @@ export class Epochs {
   static async open(options: EpochsOptions): Promise<Epochs> {
     const { epochSeconds, overlapSeconds } = options.terms;
     const seconds = epochSeconds + overlapSeconds;
-    if (seconds > MAX_LIFETIME_SECONDS) {
-      throw new EnclaveError("epoch/lifetime", `${seconds} s, want ≤ ${MAX_LIFETIME_SECONDS} s`);
+    if (seconds > MAX_EPOCH_SECONDS) {
+      throw new EnclaveError("epoch/lifetime", `${seconds} s, want ≤ ${MAX_EPOCH_SECONDS} s`);
     }
     const { nsm, terms, clock } = options;
     const position = { sequence: 1, previous: null, nowMs: clock.nowMs() };

@@ -30,7 +30,7 @@ const PLACE_IN_MESSAGE = /, line (?<line>\d+), column (?<column>\d+)$/u;
 export async function readPolicy(bytes: Uint8Array): Promise<PolicyReading> {
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     return { policy: null, mistake: notUtf8(bytes) };
   }
@@ -102,7 +102,7 @@ function notUtf8(bytes: Uint8Array): PolicyMistake {
 /** The text of the first `length` bytes, a character cut off at their end apart. */
 function decodePrefix(bytes: Uint8Array, length: number): string | null {
   try {
-    const decoder = new TextDecoder("utf-8", { fatal: true });
+    const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
     return decoder.decode(bytes.subarray(0, length), { stream: true });
   } catch {
     return null;

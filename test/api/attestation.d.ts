@@ -242,7 +242,8 @@ export interface ExchangeEvidence {
   readonly exchange: Uint8Array | null;
   requestHead(leaves: number): Awaitable<Head>;
   readonly requestLeaves: number;
-  readonly responseHead: Head;
+  responseHead(): Awaitable<Head>;
+  readonly responseLeaves: number;
   readonly status: number | null;
   readonly complete: boolean;
   readonly asked: AskedModel | null;
@@ -292,6 +293,8 @@ export interface Keyset {
 }
 
 export declare const MAX_BUNDLE_BYTES = 262144;
+
+export declare const MAX_EPOCH_SECONDS = 10200;
 
 export declare const MAX_EVIDENCE_BYTES = 16384;
 
@@ -478,7 +481,6 @@ export declare function appraiseDocument(
 
 export declare function appraiseExchange(
   epoch: VerifiedEpoch,
-  policy: Policy,
   evidence: ExchangeEvidence,
 ): Promise<Verdict>;
 
@@ -566,6 +568,8 @@ export declare function merkleRoot(
   leafHashes: readonly Uint8Array[],
 ): Awaitable<Uint8Array>;
 
+export declare function modelOfPath(path: string): AskedModel | null;
+
 export declare function modelStanding(policy: Policy, model: AllowedModel): ModelStanding;
 
 export declare function modelsRegister(modelsDigest: Uint8Array): Promise<Uint8Array>;
@@ -629,6 +633,7 @@ export declare function verifyReceiptSequence(
   epoch: VerifiedEpoch,
   receipts: readonly Uint8Array[],
   first: number,
+  nowMs: number,
 ): Promise<readonly ReceiptClaims[]>;
 
 export declare const webHashes: Hashes;

@@ -61,12 +61,13 @@ async function appraise(library: Library, vector: Vector, policy: Policy): Promi
   const held: ExchangeFile = json(vector, "exchange.json");
   const request = await transcript(library, held.kc, "request", held.request);
   const response = await transcript(library, held.kc, "response", held.response);
-  return library.appraiseExchange(epoch, policy, {
+  return library.appraiseExchange(epoch, {
     receipt: held.receipt === null ? null : bytesOf(library, held.receipt),
     exchange: held.exchange === null ? null : bytesOf(library, held.exchange),
     requestHead: (leaves) => request.head(leaves),
     requestLeaves: request.leaves,
-    responseHead: await response.head(),
+    responseHead: () => response.head(),
+    responseLeaves: response.leaves,
     status: held.status,
     complete: held.complete,
     asked: held.asked,
@@ -161,7 +162,7 @@ function file({ id, files }: Vector, name: string): Uint8Array {
 }
 
 function text(vector: Vector, name: string): string {
-  return new TextDecoder("utf-8", { fatal: true }).decode(file(vector, name));
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(file(vector, name));
 }
 
 /** Each caller names the shape it reads; the corpus is ours. */

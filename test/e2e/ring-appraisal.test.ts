@@ -96,12 +96,13 @@ describe("an exchange with the simulation", () => {
     const live = { mode: "live", nowMs, nonce: null } as const;
     const { epoch } = await appraiseBundle(sealed.epoch.bundleBytes, policy(), live);
     if (epoch === null) throw new Error("the bundle is not verified");
-    const verdict = await appraiseExchange(epoch, policy(), {
+    const verdict = await appraiseExchange(epoch, {
       receipt: opened.receipt,
       exchange: await exchangeId(nativePrimitives, sealed.sealed.enc),
       requestHead: (leaves) => sealed.request.head(leaves),
       requestLeaves: sealed.request.leaves,
-      responseHead: opened.responseHead,
+      responseHead: () => opened.responseHead,
+      responseLeaves: opened.responseHead.leaves,
       status: opened.status,
       complete: true,
       asked: { id: MODEL.id, version: null },

@@ -12,6 +12,7 @@ import {
   encodeCbor,
   encodeEpochBinding,
   encodeHex,
+  encodeUtf8,
   EVIDENCE_CHECKS,
   EXCHANGE_CHECKS,
   type FailureClass,
@@ -154,6 +155,32 @@ describe("a genuine bundle", () => {
   });
 });
 
+describe("a context that is none", () => {
+  it.each([
+    ["no time", { nowMs: Number.NaN }],
+    ["no time at all", { nowMs: Number.NEGATIVE_INFINITY }],
+    ["a time before all documents", { nowMs: -1 }],
+    ["an empty nonce", { nonce: new Uint8Array(0) }],
+    ["a nonce of 15 bytes", { nonce: new Uint8Array(15) }],
+  ])("is the caller's mistake: %s", async (_, change) => {
+    const policy = parsePolicy(epoch.policyText);
+    const context = { ...LIVE, ...change };
+    await expect(appraiseBundle(epoch.bundle, policy, context)).rejects.toThrow(TypeError);
+    await expect(appraiseDocument(epoch.parts.evidence, policy, context)).rejects.toThrow(
+      TypeError,
+    );
+  });
+
+  it("is taken as it was when it was given", async () => {
+    const nonce = NONCE.slice();
+    const asked = await makeEpoch(attester, { nonce: seededRandom("another")(32) });
+    const context = { ...LIVE, nonce };
+    const pending = appraiseBundle(asked.bundle, parsePolicy(asked.policyText), context);
+    nonce.set(seededRandom("another")(32));
+    expectRejected((await pending).verdict, "freshness", "freshness/nonce", "stale");
+  });
+});
+
 describe("each check fails for its reason", () => {
   const rows: readonly (readonly [CheckId, AttestationErrorCode, FailureClass, string, Case])[] = [
     [
@@ -163,7 +190,6 @@ describe("each check fails for its reason", () => {
       "at its very time",
       { context: { nowMs: NOW_MS + 365 * DAY } },
     ],
-    ["policy", "policy/expired", "expired", "no time", { context: { nowMs: NaN } }],
     [
       "policy",
       "policy/syntax",
@@ -306,7 +332,35 @@ describe("each check fails for its reason", () => {
       "a tag and nothing more",
       { options: { userData: encodeCbor(new Map([[1, "countersign/epoch/v1"]])) } },
     ],
-    ["binding", "cbor/truncated", "truncated", "half a map", { options: { userData: half() } }],
+    ["binding", "binding/tag", "untrusted", "half a map", { options: { userData: half() } }],
+    [
+      "binding",
+      "cbor/truncated",
+      "truncated",
+      "half a map, and the same in the bundle",
+      { options: { userData: half() }, parts: () => ({ binding: half() }) },
+    ],
+    [
+      "binding",
+      "binding/tag",
+      "untrusted",
+      "another application's JSON",
+      { options: { userData: encodeUtf8('{"a":1}') } },
+    ],
+    [
+      "keyset",
+      "keyset/structure",
+      "malformed",
+      "a receipt key that is not on its curve",
+      keysetOf((bytes) => bytes.map((byte, at) => (at === bytes.length - 1 ? byte ^ 1 : byte))),
+    ],
+    [
+      "keyset",
+      "keyset/structure",
+      "malformed",
+      "a keyset that the enclave vouches for and that ends early",
+      keysetOf((bytes) => bytes.subarray(0, -1)),
+    ],
     [
       "binding",
       "binding/document",
@@ -551,7 +605,9 @@ describe("what the policy switches off in words", () => {
     expect(skipped.map(({ id }) => id)).toEqual(["measurement", "models", "freshness"]);
     for (const check of skipped) {
       expect(check.code).toBe("policy/unchecked");
-      expect(check.found).toMatch(/^unchecked: (?:pcr0 [0-9a-f]{96}, pcr1|no model$|document of )/u);
+      expect(check.found).toMatch(
+        /^unchecked: (?:pcr0 [0-9a-f]{96}, pcr1|no model$|document of )/u,
+      );
     }
   });
 
@@ -779,6 +835,11 @@ function trustOnlyAnother(file: PolicyFile): void {
 
 function zeros(): ReadonlyMap<number, Uint8Array> {
   return new Map([0, 1, 2].map((index) => [index, new Uint8Array(48)]));
+}
+
+/** The epoch's keyset, changed before the enclave vouches for it. */
+function keysetOf(change: (bytes: Uint8Array) => Uint8Array): Case {
+  return { options: { preimages: { keyset: change(epoch.parts.keyset) } } };
 }
 
 function half(): Uint8Array {

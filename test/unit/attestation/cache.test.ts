@@ -137,6 +137,30 @@ describe("EvidenceCache", () => {
     }
   });
 
+  it("takes no other signature for a known document's, whichever byte is changed", async () => {
+    const cache = new EvidenceCache();
+    const known = await document(FAKE_NOW_MS);
+    await verifyEvidence(known, { roots }, FAKE_NOW_MS, cache);
+    for (let back = 1; back <= 96; back++) {
+      const forged = known.slice();
+      const at = forged.length - back;
+      forged[at] = (forged[at] ?? 0) ^ 1;
+      const judged = codeOfAsync(() => verifyEvidence(forged, { roots }, FAKE_NOW_MS, cache));
+      expect(await judged, `byte ${at}`).toMatch(/^cose\/signature/u);
+    }
+  });
+
+  it("keeps its roots, whatever a caller does with what it was given", async () => {
+    const cache = new EvidenceCache();
+    const first = await verifyEvidence(await document(1), { roots }, FAKE_NOW_MS, cache);
+    first.rootDigest.fill(7);
+    const bytes = await document(2);
+    const under = (root: Uint8Array): Promise<AttestationErrorCode | null> =>
+      codeOfAsync(() => verifyEvidence(bytes, { roots: [root] }, FAKE_NOW_MS, cache));
+    expect(await under(new Uint8Array(32).fill(7))).toBe("chain/root");
+    expect(await under(await rootOf(chain))).toBe(null);
+  });
+
   it("hands out copies: what a caller changes in one changes no other", async () => {
     const cache = new EvidenceCache();
     const bytes = await document(FAKE_NOW_MS);
@@ -148,6 +172,8 @@ describe("EvidenceCache", () => {
       for (const der of verified.cabundle) der.fill(0);
       for (const register of verified.pcrs.values()) register.fill(7);
       verified.rootDigest.fill(0);
+      Object.assign(verified.chainValidity, { notAfterMs: Number.POSITIVE_INFINITY });
+      Object.assign(verified.leafValidity, { notAfterMs: Number.POSITIVE_INFINITY });
     }
   });
 

@@ -338,3 +338,17 @@ describe("properties", () => {
     );
   });
 });
+
+describe("maps", () => {
+  const of = (entries: number): Uint8Array =>
+    encodeCbor(new Map(Array.from({ length: entries }, (_, i): [CborKey, CborValue] => [i, 0])));
+
+  it("hold at most 512 entries, which bounds what colliding keys can cost", () => {
+    expect(decodeCbor(of(512), DETERMINISTIC)).toHaveProperty("size", 512);
+    expect(codeOf(() => decodeCbor(of(513), DETERMINISTIC))).toBe("cbor/too-large");
+    const indefinite = (entries: number): Uint8Array =>
+      Uint8Array.of(0xbf, ...of(entries).subarray(3), 0xff);
+    expect(decodeCbor(indefinite(512), VENDOR)).toHaveProperty("size", 512);
+    expect(codeOf(() => decodeCbor(indefinite(513), VENDOR))).toBe("cbor/too-large");
+  });
+});

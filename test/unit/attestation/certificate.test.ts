@@ -154,7 +154,7 @@ describe("parseCertificate", () => {
       "certificate/der",
     ],
     ["bytes after the extensions", { rest: hex("0500") }, "certificate/der"],
-    ["no extensions", { extensions: new Uint8Array() }, "certificate/der"],
+    ["no extensions", { extensions: new Uint8Array() }, "chain/extension"],
     [
       "two lists of extensions",
       { extensions: tlv(0xa3, tlv(0x30, BASIC, USAGE_BOTH), tlv(0x30, BASIC)) },
@@ -163,7 +163,15 @@ describe("parseCertificate", () => {
     ["a name with an empty part", { subject: tlv(0x30, tlv(0x31)) }, "certificate/der"],
     [
       "a name with a third element",
-      { subject: tlv(0x30, tlv(0x31, tlv(0x30, tlv(0x06, hex("550403")), tlv(0x0c), tlv(0x0c)))) },
+      {
+        subject: tlv(
+          0x30,
+          tlv(
+            0x31,
+            tlv(0x30, tlv(0x06, hex("550403")), tlv(0x0c, hex("41")), tlv(0x0c, hex("42"))),
+          ),
+        ),
+      },
       "certificate/der",
     ],
     [
@@ -467,7 +475,8 @@ describe("parseCertificate", () => {
     expect(await commonName(cn)).toBe(MODULE_ID);
     expect(await commonName(printable)).toBe("a.b");
     expect(await commonName(cn, printable)).toBe(null);
-    expect(await commonName()).toBe(null);
+    expect(await commonName(attribute("55040a", 0x0c, encodeUtf8("Fake")))).toBe(null);
+    await expect(commonName()).rejects.toThrow("certificate/profile: empty name");
   });
 
   describe("any bytes", () => {

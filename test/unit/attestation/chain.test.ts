@@ -97,7 +97,7 @@ describe("names", () => {
     // The same text as PrintableString is another name.
     const printable = name("authority 1").map((byte) => (byte === 0x0c ? 0x13 : byte));
     expect(await judge(4, { 2: { issuer: printable } })).toBe("chain/name");
-    expect(await judge(3, { 2: { issuer: tlv(0x30) } })).toBe("chain/name");
+    expect(await judge(3, { 2: { issuer: tlv(0x30) } })).toBe("certificate/profile");
   });
 });
 

@@ -8,6 +8,7 @@ import {
   parseTime,
   parseUnsigned,
   readDer,
+  requireWellFormed,
   TAG,
 } from "../../../attestation/der.ts";
 import { hex, tlv } from "../../fakes/nitro.ts";
@@ -174,3 +175,41 @@ describe("parseTime", () => {
     );
   });
 });
+
+describe("requireWellFormed", () => {
+  const code = (text: string): string | null =>
+    codeOf(() => {
+      requireWellFormed(new DerReader(hex(text)));
+    });
+
+  it.each([
+    ["nothing", ""],
+    ["a list of lists", "3007 3005 0101ff 0500"],
+    ["context tags, primitive and constructed, empty too", "8000 8101aa a200 a304 02020100"],
+    ["strings and times", "0400 0c0141 170d3236303130313030303030305a"],
+  ])("takes %s", (_, text) => {
+    expect(code(text.replaceAll(" ", ""))).toBe(null);
+  });
+
+  it.each([
+    ["a BOOLEAN of 1", "0101 01"],
+    ["an INTEGER with a zero too many", "0202 0000"],
+    ["an OBJECT IDENTIFIER that ends early", "0602 5580"],
+    ["a constructed OCTET STRING", "2403 040100"],
+    ["a primitive SEQUENCE", "1000"],
+    ["a primitive SET", "1100"],
+    ["end-of-contents", "0000"],
+    ["an empty SEQUENCE", "3000"],
+    ["the same further down", "a304 3002 0101"],
+    ["a length beyond its element", "3004 020101"],
+    ["nine levels", nested(9)],
+  ])("refuses %s", (_, text) => {
+    expect(code(text.replaceAll(" ", ""))).toBe("certificate/der");
+  });
+});
+
+function nested(depth: number): string {
+  let bytes = hex("020101");
+  for (let i = 0; i < depth; i++) bytes = tlv(TAG.sequence, bytes);
+  return Buffer.from(bytes).toString("hex");
+}

@@ -67,7 +67,8 @@ async function evidenceOf(
     exchange: exchange.exchange,
     requestHead: (leaves) => headOf(kc, "request", requestLeaves.slice(0, leaves)),
     requestLeaves: requestLeaves.length,
-    responseHead: await headOf(kc, "response", responseLeaves),
+    responseHead: () => headOf(kc, "response", responseLeaves),
+    responseLeaves: responseLeaves.length,
     status: exchange.claims.outcome.status,
     complete: true,
     asked: { id: "digits", version: "1" },
@@ -88,11 +89,10 @@ async function judge(what: Case): Promise<Verdict> {
   const changed = structuredClone(file);
   what.policy?.(changed);
   const judged = parsePolicy(JSON.stringify(changed));
-  const verdict = await appraiseExchange(
-    verified,
-    judged,
-    await evidenceOf(exchange, what.evidence ?? {}),
-  );
+  const context = { mode: "live", nowMs: NOW_MS, nonce: null } as const;
+  const { epoch: held } = await appraiseBundle(epoch.bundle, judged, context);
+  if (held === null) throw new TypeError("the epoch itself is refused");
+  const verdict = await appraiseExchange(held, await evidenceOf(exchange, what.evidence ?? {}));
   expect(verdict.checks.map(({ id }) => id)).toEqual([...EVIDENCE_CHECKS, ...EXCHANGE_CHECKS]);
   return verdict;
 }
@@ -137,9 +137,7 @@ describe("a genuine exchange", () => {
   it("is verified a hundred times with one imported key", async () => {
     const exchange = await makeExchange(epoch);
     const evidence = await evidenceOf(exchange);
-    const verdicts = Array.from({ length: 100 }, () =>
-      appraiseExchange(verified, policy, evidence),
-    );
+    const verdicts = Array.from({ length: 100 }, () => appraiseExchange(verified, evidence));
     for (const verdict of await Promise.all(verdicts)) expect(verdict.result).toBe("verified");
   });
 
@@ -150,10 +148,29 @@ describe("a genuine exchange", () => {
     if (loose === null) throw new TypeError("not accepted");
     const exchange = await makeExchange(epoch, { claims: { model: unlisted } });
     const evidence = await evidenceOf(exchange, { asked: { id: "unlisted", version: null } });
-    const verdict = await appraiseExchange(loose, any, evidence);
+    const verdict = await appraiseExchange(loose, evidence);
     expect(verdict.result).toBe("verified");
     expect(verdict.checks.find(({ id }) => id === "models")?.status).toBe("skip");
     expect(verdict.checks.find(({ id }) => id === "model")?.wanted).toMatch(/policy allows any/u);
+  });
+});
+
+describe("an epoch that no appraisal made", () => {
+  it("judges nothing, be it a copy with another key or another mode", async () => {
+    const exchange = await makeExchange(epoch);
+    const evidence = await evidenceOf(exchange);
+    const forged: typeof verified = { ...verified, receiptKey: epoch.receiptKey.point };
+    await expect(appraiseExchange(forged, evidence)).rejects.toThrow(TypeError);
+    expect(Object.isFrozen(verified)).toBe(true);
+  });
+
+  it("is judged by the evidence as it was given", async () => {
+    const exchange = await makeExchange(epoch);
+    const id = new Uint8Array(16);
+    const evidence = await evidenceOf(exchange, { exchange: id });
+    const pending = appraiseExchange(verified, evidence);
+    id.set(exchange.exchange);
+    expectRejected(await pending, "index", "receipt/exchange", "tampered");
   });
 });
 
@@ -254,18 +271,6 @@ describe("each check fails for its reason", () => {
       "a model the policy does not list",
       { claims: { model: unlisted }, evidence: { asked: null } },
     ],
-    [
-      "model",
-      "policy/revoked",
-      "untrusted",
-      "a model revoked since",
-      {
-        policy: (changed) => {
-          changed.models = [{ id: "letters", digest: encodeHex(letters.digest) }];
-          changed.revoked["models"] = [encodeHex(digits.digest)];
-        },
-      },
-    ],
     ["request", "transcript/request", "tampered", "a root", { claims: { request: head({}) } }],
     [
       "request",
@@ -311,7 +316,7 @@ describe("each check fails for its reason", () => {
     const other = signReceipt(signingKey("P-256", random(32)), exchange.claims);
     for (const receipt of [other, withHighS(exchange.receipt)]) {
       const evidence = await evidenceOf(exchange, { receipt });
-      const verdict = await appraiseExchange(verified, policy, evidence);
+      const verdict = await appraiseExchange(verified, evidence);
       expectRejected(verdict, "receipt", "receipt/signature", "tampered");
     }
   });
@@ -323,7 +328,7 @@ describe("each check fails for its reason", () => {
       const claims = { ...exchange.claims, [direction]: { ...signed, bytes: signed.bytes + 1 } };
       const receipt = signReceipt(epoch.receiptKey, claims);
       const evidence = await evidenceOf(exchange, { receipt });
-      const verdict = await appraiseExchange(verified, policy, evidence);
+      const verdict = await appraiseExchange(verified, evidence);
       expectRejected(verdict, direction, `transcript/${direction}`, "tampered");
     }
   });
@@ -367,7 +372,7 @@ describe("a refusal", () => {
       };
       const receipt = signReceipt(epoch.receiptKey, claims);
       const evidence = await evidenceOf(exchange, { receipt, status: 413 });
-      expect((await appraiseExchange(verified, policy, evidence)).result).toBe("verified");
+      expect((await appraiseExchange(verified, evidence)).result).toBe("verified");
     }
   });
 

@@ -334,7 +334,7 @@ describe("verifyEvidence", () => {
     expect(await named(name(MODULE_ID))).toBe("evidence/module-id");
     expect(await named(name(`${MODULE_ID}0.eu-west-1.aws`))).toBe("evidence/module-id");
     expect(await named(name(`x${MODULE_ID}.eu-west-1.aws`))).toBe("evidence/module-id");
-    expect(await named(hex("3000"))).toBe("evidence/module-id");
+    expect(await named(hex("300f310d300b060355040a0c0446616b65"))).toBe("evidence/module-id");
     const prefix = await document((fields) => fields.set("module_id", MODULE_ID.slice(0, -1)));
     expect(await verdict(prefix)).toBe("evidence/module-id");
   });

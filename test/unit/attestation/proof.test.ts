@@ -13,6 +13,7 @@ import {
   EVIDENCE_CHECKS,
   EXCHANGE_CHECKS,
   type FailureClass,
+  type Hashes,
   parsePolicy,
   parseProof,
   type Proof,
@@ -107,6 +108,46 @@ describe("a proof with its opening", () => {
     await expectRejected(longer, "bundle", "cbor/trailing", "malformed");
   });
 
+  it("costs nothing to open before its receipt is verified", async () => {
+    let hashed = 0;
+    const counting: Hashes = {
+      sha256: (bytes) => webHashes.sha256(bytes),
+      hmacSha256(key, bytes) {
+        hashed++;
+        return webHashes.hmacSha256(key, bytes);
+      },
+    };
+    const many = Array.from({ length: 65_536 }, () => new Uint8Array(0));
+    const opened = { kc: exchange.kc, request: many, response: many };
+    const judged = async (receipt: Uint8Array): Promise<AttestationErrorCode | null> => {
+      const bytes = proofOf(exchange, { receipt, opening: opened });
+      const { verdict } = await appraiseProof(bytes, policy, { nowMs: LATER_MS }, counting);
+      return verdict.checks.find(({ status }) => status === "fail")?.code ?? null;
+    };
+    expect(await judged(Uint8Array.of(1))).toBe("cose/structure");
+    // A good receipt for other counts: no leaf of them is hashed either.
+    expect(await judged(exchange.receipt)).toBe("transcript/request");
+    expect(hashed).toBe(0);
+  });
+
+  it("shows the model that its own request asked for", async () => {
+    // RFC 9292: indeterminate-length request (2); method, scheme, authority, path.
+    const asking = (path: string): Uint8Array =>
+      Buffer.concat([2, "POST", "https", "", path].map((part) => encoded(part)));
+    const encoded = (part: string | number): Buffer =>
+      typeof part === "number" ? Buffer.of(part) : Buffer.from([part.length, ...Buffer.from(part)]);
+    const shown = async (path: string): Promise<AttestationErrorCode | null> => {
+      const made = await makeExchange(epoch, { requestLeaves: [asking(path), random(9)] });
+      const { verdict } = await appraise(proofOf(made));
+      return verdict.checks.find(({ status }) => status === "fail")?.code ?? null;
+    };
+    expect(await shown("/v2/models/digits/infer")).toBe(null);
+    expect(await shown("/v2/models/digits/versions/1/infer")).toBe(null);
+    expect(await shown("/v2/health/live")).toBe(null);
+    expect(await shown("/v2/models/letters/infer")).toBe("receipt/model");
+    expect(await shown("/v2/models/digits/versions/2/infer")).toBe("receipt/model");
+  });
+
   it("opens nothing with leaves lost, added, swapped or changed", async () => {
     const { kc, requestLeaves: request, responseLeaves: response } = exchange;
     const open = (change: Partial<NonNullable<Proof["opening"]>>): Uint8Array =>
@@ -129,7 +170,8 @@ describe("a proof with its opening", () => {
       Uint8Array.of(3, 0x41, 0x2d, 0),
       Uint8Array.of(2, 0x40, 0xc8, 0),
       Uint8Array.of(3, 0x80, 0, 0, 0xc9),
-      Uint8Array.of(3, 0xc0, 0, 0, 0, 0, 0, 0, 0xc8),
+      Uint8Array.of(3, 0xc0, 0, 0, 0, 0, 0, 1, 0xc8),
+      Uint8Array.of(3, 0xc0, 0, 0, 0, 0, 0, 0),
       Uint8Array.of(3, 0x40),
       Uint8Array.of(3),
       new Uint8Array(0),
@@ -140,7 +182,11 @@ describe("a proof with its opening", () => {
     }
     const none = await makeExchange(epoch, { responseLeaves: [] });
     await expectRejected(proofOf(none), "response", "receipt/status", "tampered");
-    for (const leaf of [Uint8Array.of(1, 0x40, 0xc8), Uint8Array.of(3, 0x80, 0, 0, 0xc8)]) {
+    for (const leaf of [
+      Uint8Array.of(1, 0x40, 0xc8),
+      Uint8Array.of(3, 0x80, 0, 0, 0xc8),
+      Uint8Array.of(3, 0xc0, 0, 0, 0, 0, 0, 0, 0xc8),
+    ]) {
       const shown = await makeExchange(epoch, { responseLeaves: [leaf] });
       expect((await appraise(proofOf(shown))).verdict.result).toBe("verified");
     }

@@ -44,7 +44,7 @@ const claimsArbitrary: fc.Arbitrary<ReceiptClaims> = fc.record({
   response: head,
   outcome: fc.record(
     {
-      status: fc.integer({ min: 100, max: 999 }),
+      status: fc.integer({ min: 200, max: 999 }),
       finishReason: name,
       promptTokens: uint,
       completionTokens: uint,

@@ -34,12 +34,12 @@ async function receipts(...indexes: readonly number[]): Promise<Uint8Array[]> {
 }
 
 function codeFor(list: readonly Uint8Array[], first = 0): Promise<AttestationErrorCode | null> {
-  return codeOfAsync(() => verifyReceiptSequence(epoch, list, first));
+  return codeOfAsync(() => verifyReceiptSequence(epoch, list, first, NOW_MS));
 }
 
 describe("verifyReceiptSequence", () => {
   it("gives the claims of receipts without a gap, from any index on", async () => {
-    const claims = await verifyReceiptSequence(epoch, await receipts(0, 1, 2), 0);
+    const claims = await verifyReceiptSequence(epoch, await receipts(0, 1, 2), 0, NOW_MS);
     expect(claims.map(({ index }) => index)).toEqual([0, 1, 2]);
     expect(await codeFor(await receipts(41, 42), 41)).toBe(null);
     expect(await codeFor([])).toBe(null);
@@ -66,6 +66,16 @@ describe("verifyReceiptSequence", () => {
       expect(await codeFor(await receipts(...indexes)), indexes.join(" ")).toBe("receipt/index");
     }
     expect(await codeFor(await receipts(0, 1), 1)).toBe("receipt/index");
+  });
+
+  it("refuses one exchange at two indexes, and a receipt from outside the epoch", async () => {
+    const [zero] = await receipts(0);
+    const same = await makeExchange(made, { claims: { index: 0 } });
+    const again = await makeExchange(made, { claims: { ...same.claims, index: 1 } });
+    if (zero === undefined) throw new TypeError("no receipts");
+    expect(await codeFor([same.receipt, again.receipt])).toBe("receipt/exchange");
+    const early = await makeExchange(made, { claims: { index: 1, issuedAt: 1 } });
+    expect(await codeFor([zero, early.receipt])).toBe("receipt/time");
   });
 
   it("refuses a receipt of another epoch, or by another key, between honest ones", async () => {

@@ -106,3 +106,18 @@ it("takes a key of 32 bytes only", () => {
     expect(() => new Transcript(webHashes, random(length), "request")).toThrow(TypeError);
   }
 });
+
+it("copies what it is given, Node's Buffers too", async () => {
+  const leaves = [random(40), random(40)];
+  const expected = await expectedRoot(KC, 0, leaves);
+  const kc = Buffer.from(KC);
+  const transcript = new Transcript(webHashes, kc, "request");
+  kc.fill(0);
+  for (const leaf of leaves) {
+    const buffer = Buffer.from(leaf);
+    const appended = transcript.append(buffer);
+    buffer.fill(0);
+    await appended;
+  }
+  expect((await transcript.head()).root).toEqual(expected);
+});

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { modelOfPath } from "../../../client/message.ts";
+import { modelOfPath } from "@countersign/attestation";
 
 describe("the model that a path names", () => {
   it.each([

@@ -1,0 +1,59 @@
+/** The structures beside a document: each is the one whose digest the EpochBinding names. */
+import type { EpochBinding } from "./binding.ts";
+import type { Bundle } from "./bundle.ts";
+import { encodeHex } from "./bytes.ts";
+import { parseRuntimeConfig, type RuntimeConfig } from "./config.ts";
+import { AttestationError } from "./errors.ts";
+import { requireKeysetInForce } from "./evidence-checks.ts";
+import { webHashes } from "./hashes.ts";
+import { type Keyset, parseKeyset } from "./keyset.ts";
+import { type ModelRef, parseModelSet } from "./models.ts";
+import type { Policy } from "./policy.ts";
+import { importReceiptKey } from "./receipt.ts";
+import { type Finding, Refusal } from "./verdict.ts";
+
+/** @throws {@link AttestationError} `policy/revoked`, `binding/keyset`, `keyset/structure`, `cbor/…`. */
+export async function boundKeyset(
+  bundle: Bundle,
+  binding: EpochBinding,
+  policy: Policy,
+): Promise<Finding<Keyset>> {
+  requireKeysetInForce(binding, policy);
+  const finding = await bound("keyset", bundle.keyset, binding.keysetDigest, parseKeyset);
+  await importReceiptKey(finding.value.receiptKey);
+  return finding;
+}
+
+/** @throws {@link AttestationError} `binding/models`, `models/structure`, `cbor/…`. */
+export function boundModels(
+  bundle: Bundle,
+  binding: EpochBinding,
+): Promise<Finding<readonly ModelRef[]>> {
+  return bound("models", bundle.models, binding.modelsDigest, parseModelSet);
+}
+
+/** @throws {@link AttestationError} `binding/config`, `config/structure`, `cbor/…`. */
+export function boundConfig(
+  bundle: Bundle,
+  binding: EpochBinding,
+): Promise<Finding<RuntimeConfig>> {
+  return bound("config", bundle.config, binding.configDigest, parseRuntimeConfig);
+}
+
+async function bound<T>(
+  what: "keyset" | "models" | "config",
+  preimage: Uint8Array,
+  digest: Uint8Array,
+  parse: (bytes: Uint8Array) => T,
+): Promise<Finding<T>> {
+  const found = encodeHex(await webHashes.sha256(preimage));
+  const wanted = encodeHex(digest);
+  if (found !== wanted) throw new Refusal(`binding/${what}`, found, wanted);
+  try {
+    return { found, wanted, value: parse(preimage) };
+  } catch (error) {
+    // These are the bytes that the enclave vouches for: none of them was lost on the way.
+    if (!(error instanceof AttestationError) || error.code !== "cbor/truncated") throw error;
+    throw new AttestationError(`${what}/structure`, "preimage ends early", { cause: error });
+  }
+}
