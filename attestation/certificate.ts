@@ -35,6 +35,7 @@ const SCALAR_BYTES = 48;
 /** RFC 5280 §4.1: context tags of a TBSCertificate. */
 const VERSION_TAG = 0xa0;
 const EXTENSIONS_TAG = 0xa3;
+const UNIQUE_ID_TAGS: ReadonlySet<number | null> = new Set([0x81, 0x82]);
 const VERSION_3 = 2;
 
 /** Contents of the object identifiers we know, in hex (RFC 5280 §4.2.1, RFC 4519 §2.3). */
@@ -112,7 +113,8 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
   validity.end();
   const subject = tbs.expect(TAG.sequence).encoded;
   const publicKey = parsePublicKey(tbs.expect(TAG.sequence).encoded);
-  // RFC 5280 §4.1.2.8: unique identifiers, [1] and [2], are not used; nothing emits them.
+  // RFC 5280 §4.1.2.8: unique identifiers, [1] and [2], MUST NOT be generated.
+  if (UNIQUE_ID_TAGS.has(tbs.next)) throw profile("unique identifier");
   if (tbs.done) throw extension("no extensions");
   const constraints = parseExtensions(tbs.enter(EXTENSIONS_TAG));
   tbs.end();
@@ -125,6 +127,8 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
 }
 
 function requireVersion(tbs: DerReader): void {
+  // Version 1 is the default, and not encoded.
+  if (tbs.next === TAG.integer) throw profile("not version 3");
   const version = tbs.enter(VERSION_TAG);
   const { content } = version.expect(TAG.integer);
   version.end();
@@ -273,8 +277,9 @@ function parseBasicConstraints(value: Uint8Array): Omit<Constraints, "keyUsage">
 
 function parseKeyUsage(value: Uint8Array): number {
   const outer = new DerReader(value);
-  const bits = parseNamedBits(outer.expect(TAG.bitString).content);
+  const { content } = outer.expect(TAG.bitString);
   outer.end();
+  const bits = content.length > 3 ? KEY_USAGE_BITS : parseNamedBits(content);
   if (bits >= KEY_USAGE_BITS) throw extension("key usage that RFC 5280 does not know");
   return bits;
 }

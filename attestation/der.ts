@@ -155,7 +155,7 @@ export function parseObjectIdentifier(content: Uint8Array): string {
 export function parseUnsigned(content: Uint8Array): Uint8Array {
   const [first, second] = content;
   if (first === undefined) throw malformed("empty INTEGER");
-  if (first >= 0x80) throw malformed("negative INTEGER");
+  if (first >= 0x80) throw unusual("negative INTEGER");
   if (first !== 0 || second === undefined) return content;
   if (second < 0x80) throw malformed("INTEGER is not minimal");
   return content.subarray(1);
@@ -199,12 +199,17 @@ export function parseTime(element: DerElement): number {
   if (!utc && element.tag !== TAG.generalizedTime) throw malformed("not a time");
   if (text.length !== (utc ? 13 : 15) || !DIGITS.test(text)) throw malformed("time format");
   const full = utc ? (text < "5" ? "20" : "19") + text : text;
-  if (!utc && full < "2050") throw malformed("GeneralizedTime before 2050");
+  if (!utc && full < "2050") throw unusual("GeneralizedTime before 2050");
   const [year, month, day] = [full.slice(0, 4), full.slice(4, 6), full.slice(6, 8)];
   const [hour, minute, second] = [full.slice(8, 10), full.slice(10, 12), full.slice(12, 14)];
   const time = parseTimestamp(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
   if (time === null) throw malformed("no such time");
   return time;
+}
+
+/** Good DER that no certificate of ours has. */
+function unusual(what: string): AttestationError {
+  return new AttestationError("certificate/profile", what);
 }
 
 function malformed(what: string): AttestationError {

@@ -103,7 +103,9 @@ export function namedPlatform(
 /** The platform of a bare document: the one that pins its root. @throws {@link AttestationError} `chain/root`. */
 export async function pinnedPlatform(policy: Policy, evidence: Evidence): Promise<Finding<Trust>> {
   const wanted = [...policy.platforms.keys()].join(", ");
-  const root = await webHashes.sha256(evidence.cabundle[0] ?? new Uint8Array(0));
+  const [anchor] = evidence.cabundle;
+  if (anchor === undefined) throw new Refusal("chain/length", "no root", "a chain of 2 to 8");
+  const root = await webHashes.sha256(anchor);
   for (const [platform, trusted] of policy.platforms) {
     if (includesBytes(trusted.roots, root)) {
       const found = `${platform}, by its root`;

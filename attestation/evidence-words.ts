@@ -18,7 +18,7 @@ const CERTIFICATE: Remedy = {
 const ISSUANCE: Remedy = {
   failure: "untrusted",
   why: "The certificates are well formed, but not issued as the vendor issues them.",
-  fix: "Do not use this node. If the vendor did issue them, tell us.",
+  fix: "Do not use this node.",
 };
 
 /** Words of evidence: its checks in their order, codes in the order of errors.ts. */
@@ -149,7 +149,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "evidence/platform": {
       failure: "untrusted",
       why: "The document is of another kind of machine: a NitroTPM of an EC2 instance, or a simulation under a hardware platform's root.",
-      fix: "Do not take it for an enclave. List each root under its own platform.",
+      fix: "Do not take it for an enclave.",
     },
     "evidence/module-id": {
       failure: "tampered",
@@ -186,7 +186,6 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "policy/syntax": {
       failure: "malformed",
       why: "A root of the policy has no certificate, or a certificate no root.",
-      fix: "Run `countersign policy check` on the file and mend what it names.",
     },
     "policy/expired": {
       failure: "expired",

@@ -101,11 +101,11 @@ describe("parseCertificate", () => {
     Partial<CertificateParts>,
     AttestationErrorCode | null,
   ])[] = [
-    ["version 1", { version: new Uint8Array() }, "certificate/der"],
+    ["version 1", { version: new Uint8Array() }, "certificate/profile"],
     ["version 2", { version: tlv(0xa0, integer(Uint8Array.of(1))) }, "certificate/profile"],
     ["version 4", { version: tlv(0xa0, integer(Uint8Array.of(3))) }, "certificate/profile"],
     ["serial 0", { serial: integer(Uint8Array.of(0)) }, "certificate/profile"],
-    ["a negative serial", { serial: tlv(0x02, Uint8Array.of(0x80)) }, "certificate/der"],
+    ["a negative serial", { serial: tlv(0x02, Uint8Array.of(0x80)) }, "certificate/profile"],
     ["a padded serial", { serial: tlv(0x02, Uint8Array.of(0, 1)) }, "certificate/der"],
     ["a serial of 20 bytes", { serial: integer(new Uint8Array(20).fill(0x7f)) }, null],
     [
@@ -151,7 +151,7 @@ describe("parseCertificate", () => {
     [
       "an issuer's unique id",
       { extensions: concatBytes(hex("810200aa"), extensions(BASIC, USAGE_BOTH)) },
-      "certificate/der",
+      "certificate/profile",
     ],
     ["bytes after the extensions", { rest: hex("0500") }, "certificate/der"],
     ["no extensions", { extensions: new Uint8Array() }, "chain/extension"],
@@ -353,7 +353,7 @@ describe("parseCertificate", () => {
     [
       "a negative path length",
       { extensions: basic(TRUE, tlv(0x02, Uint8Array.of(0xff))) },
-      "certificate/der",
+      "certificate/profile",
     ],
     [
       "more basic constraints",
@@ -416,7 +416,7 @@ describe("parseCertificate", () => {
             tlv(0x30, tlv(0x02, Uint8Array.of(0x81)), integer(value.subarray(48))),
           ),
       },
-      "certificate/der",
+      "certificate/profile",
     ],
     [
       "a signature value of 49 bytes",
