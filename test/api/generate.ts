@@ -9,7 +9,7 @@ import { diff } from "node:util";
 import { publicSurfaces, type Surface } from "./surfaces.ts";
 
 const FOLDER: string = new URL(".", import.meta.url).pathname;
-export const UPDATE = "npx node test/api/generate.ts --write";
+export const UPDATE = "npm run api";
 
 /** Unchanged lines around a change. */
 const CONTEXT_LINES = 3;

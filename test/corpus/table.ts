@@ -1,7 +1,7 @@
 /**
  * The table that PROTOCOL.md ends with: which vectors test which clause, by the code of the refusal.
  *
- * `node test/corpus/table.ts --write` puts the corpus on disk into it; a test compares the two.
+ * `npm run vectors` puts the corpus on disk into it; a test compares the two.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { readCorpus } from "./files.ts";
