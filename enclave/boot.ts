@@ -9,7 +9,7 @@ import {
   equalBytes,
   MODELS_REGISTER,
   modelsRegister,
-} from "@countersign/attestation";
+} from "@countersign/attestation/attester";
 import type { Provisioning, ProvisioningLimits } from "@countersign/protocol";
 import type { Server } from "node:http";
 import { createApp } from "./api/app.ts";

@@ -11,11 +11,10 @@ import {
   encodeHex,
   encodeKeyset,
   encodeReceiptClaims,
-  MAX_EVIDENCE_BYTES,
   parseCoseSign1,
   type ReceiptClaims,
   receiptToBeSigned,
-} from "@countersign/attestation";
+} from "@countersign/attestation/attester";
 import {
   AEAD_AES_256_GCM,
   encodeKeyConfig,
@@ -26,6 +25,7 @@ import {
 } from "@countersign/protocol";
 import { nativePrimitives } from "@countersign/protocol/native";
 import { hash } from "node:crypto";
+import { MAX_NSM_RESPONSE_BYTES } from "./nsm/codec.ts";
 import type { Nsm } from "./nsm/nsm.ts";
 import { ReceiptKey } from "./receipt-key.ts";
 import { ReplaySet } from "./replay.ts";
@@ -186,6 +186,10 @@ export function sha256(bytes: Uint8Array): Uint8Array {
 }
 
 function documentDigest(evidence: Uint8Array): Uint8Array {
-  const profile = { algorithm: "ES384", tag: "optional", maxBytes: MAX_EVIDENCE_BYTES } as const;
+  const profile = {
+    algorithm: "ES384",
+    tag: "optional",
+    maxBytes: MAX_NSM_RESPONSE_BYTES,
+  } as const;
   return sha256(parseCoseSign1(evidence, profile).payload);
 }

@@ -2,7 +2,7 @@
  * The epochs that are alive: the newest, which the bundle shows, and those before it that are still
  * accepted. Opened and ended by timers, and early when a replay set fills up.
  */
-import { type Awaitable, MAX_EPOCH_SECONDS } from "@countersign/attestation";
+import { type Awaitable, MAX_EPOCH_SECONDS } from "@countersign/attestation/attester";
 import type { Clock } from "./clock.ts";
 import { type Epoch, type EpochTerms, openEpoch } from "./epoch.ts";
 import { EnclaveError } from "./errors.ts";

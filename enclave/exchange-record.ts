@@ -1,4 +1,4 @@
-import type { ModelRef, Outcome } from "@countersign/attestation";
+import type { ModelRef, Outcome } from "@countersign/attestation/attester";
 
 /**
  * What the API's handlers tell the ring about one exchange, for its receipt.

@@ -4,7 +4,7 @@ import {
   exchangeId,
   type ReceiptClaims,
   Transcript,
-} from "@countersign/attestation";
+} from "@countersign/attestation/attester";
 import { type OpenedRequest, TRANSCRIPT_KEY_BYTES, TRANSCRIPT_LABEL } from "@countersign/protocol";
 import { nativePrimitives } from "@countersign/protocol/native";
 import type { Epoch } from "./epoch.ts";

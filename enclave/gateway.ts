@@ -2,7 +2,7 @@
  * The ring: ciphertext in, a web-standard `Request` to the API, its `Response` out as ciphertext with
  * a receipt. It knows nothing of models; the API knows nothing of keys.
  */
-import { concatBytes } from "@countersign/attestation";
+import { concatBytes } from "@countersign/attestation/attester";
 import { type OpenedRequest, openRequest } from "@countersign/protocol";
 import { nativePrimitives } from "@countersign/protocol/native";
 import type { IncomingMessage, ServerResponse } from "node:http";

@@ -1,5 +1,5 @@
 /** From the plaintext of a request to a web-standard `Request`, leaf by leaf. */
-import { joinBytes } from "@countersign/attestation";
+import { joinBytes } from "@countersign/attestation/attester";
 import {
   decodeRequest,
   type DecodedRequest,

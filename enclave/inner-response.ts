@@ -1,5 +1,5 @@
 /** From the API's `Response`, or a refusal of the ring's own, to plaintext with a receipt. */
-import { encodeUtf8 } from "@countersign/attestation";
+import { encodeUtf8 } from "@countersign/attestation/attester";
 import {
   CONTENT_CHUNK_BYTES,
   encodeByteSequence,

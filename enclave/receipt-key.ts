@@ -1,4 +1,4 @@
-import { concatBytes } from "@countersign/attestation";
+import { concatBytes } from "@countersign/attestation/attester";
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 
 /** Bytes in r and in s on P-256. */

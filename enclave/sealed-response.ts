@@ -4,7 +4,7 @@
  * Plaintext is gathered and sealed together while more comes at once, so that a small answer is one
  * chunk and one write; what stands still for a moment goes out, so that a stream is not held up.
  */
-import { joinBytes } from "@countersign/attestation";
+import { joinBytes } from "@countersign/attestation/attester";
 import { MEDIA_RESPONSE, type ResponseSealer } from "@countersign/protocol";
 import type { ServerResponse } from "node:http";
 import { withDeadline } from "./deadline.ts";

@@ -3,7 +3,7 @@
  *
  * It is an entry point of its own and not part of the production image.
  */
-import { encodeHex } from "@countersign/attestation";
+import { encodeHex } from "@countersign/attestation/attester";
 import { writeSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { errorCode } from "./answers.ts";

@@ -5,7 +5,7 @@
  * content of a known-length message is one chunk. Nothing is complete before `content` has ended
  * without an error: only then have trailers, padding and the end of the stream been seen.
  */
-import { concatBytes } from "@countersign/attestation";
+import { concatBytes } from "@countersign/attestation/attester";
 import {
   FRAMING,
   MAX_CONTENT_CHUNK_BYTES,

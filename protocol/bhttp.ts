@@ -4,7 +4,7 @@
  * What one call returns is one leaf of the transcript: the preamble, or one content chunk (without
  * its length).
  */
-import { concatBytes } from "@countersign/attestation";
+import { concatBytes } from "@countersign/attestation/attester";
 import { ProtocolError } from "./errors.ts";
 import {
   encodeLatin1,

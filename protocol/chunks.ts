@@ -1,5 +1,5 @@
 /** The chunk framing of draft-ietf-ohai-chunked-ohttp-08 §4 and §5, both directions alike. */
-import { encodeUtf8, joinBytes } from "@countersign/attestation";
+import { encodeUtf8, joinBytes } from "@countersign/attestation/attester";
 import type { ChunkOpener, ChunkSealer } from "./cipher.ts";
 import { ProtocolError } from "./errors.ts";
 import { AEAD_TAG_BYTES } from "./hpke.ts";

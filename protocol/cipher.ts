@@ -4,7 +4,7 @@
  * RFC 9180 §5.2 and draft-ietf-ohai-chunked-ohttp-08 §6.2 count in the same way, so requests and
  * responses share this. Counters are reserved before the first await and never wrap.
  */
-import type { Awaitable } from "@countersign/attestation";
+import type { Awaitable } from "@countersign/attestation/attester";
 import { ProtocolError } from "./errors.ts";
 import type { Aead } from "./primitives.ts";
 

@@ -1,5 +1,10 @@
 /** HKDF-SHA256 (RFC 5869) and HPKE's labelled forms of it (RFC 9180 §4). */
-import { type Awaitable, concatBytes, encodeUtf8, type Hashes } from "@countersign/attestation";
+import {
+  type Awaitable,
+  concatBytes,
+  encodeUtf8,
+  type Hashes,
+} from "@countersign/attestation/attester";
 
 /** Nh of SHA-256. */
 export const HASH_BYTES = 32;

@@ -4,7 +4,12 @@
  * Countersign sends with AES-256-GCM only; AES-128-GCM is here because the examples of RFC 9458 and
  * of draft-ietf-ohai-chunked-ohttp-08 use it, and a suite is compared before any of this runs.
  */
-import { type Awaitable, concatBytes, encodeUtf8, equalBytes } from "@countersign/attestation";
+import {
+  type Awaitable,
+  concatBytes,
+  encodeUtf8,
+  equalBytes,
+} from "@countersign/attestation/attester";
 import { ChunkOpener, ChunkSealer } from "./cipher.ts";
 import { expandLabelled, extractLabelled, HASH_BYTES } from "./hkdf.ts";
 import { encapsulate, type KemId, type RecipientKey } from "./kem.ts";

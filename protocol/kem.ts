@@ -6,7 +6,7 @@
  * without another extract. HPKE's DeriveKeyPair is left out, because no key here is derived from
  * anything: all come from fresh random bytes.
  */
-import { type Awaitable, concatBytes, encodeUtf8 } from "@countersign/attestation";
+import { type Awaitable, concatBytes, encodeUtf8 } from "@countersign/attestation/attester";
 import { ProtocolError } from "./errors.ts";
 import { expandLabelled, extractLabelled } from "./hkdf.ts";
 import type { MlKem768Key, Primitives, X25519Key } from "./primitives.ts";

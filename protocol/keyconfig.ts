@@ -1,5 +1,5 @@
 /** OHTTP key configurations (RFC 9458 §3.1), with exactly one symmetric suite. */
-import { concatBytes } from "@countersign/attestation";
+import { concatBytes } from "@countersign/attestation/attester";
 import { ProtocolError } from "./errors.ts";
 import {
   AEAD_AES_128_GCM,

@@ -13,7 +13,7 @@ import {
   encodeCbor,
   encodeUtf8,
   isArray,
-} from "@countersign/attestation";
+} from "@countersign/attestation/attester";
 import { ProtocolError } from "./errors.ts";
 
 export interface ManifestEntry {

@@ -4,7 +4,7 @@
  * A message is complete only when a chunk opened with the associated data "final"; a stream that
  * stops earlier throws `ohttp/truncated` at whoever reads it.
  */
-import { type Awaitable, concatBytes, encodeUtf8 } from "@countersign/attestation";
+import { type Awaitable, concatBytes, encodeUtf8 } from "@countersign/attestation/attester";
 import { type Chunk, cutChunks, MAX_CHUNK_PLAINTEXT, openChunk, sealChunk } from "./chunks.ts";
 import type { ChunkSealer } from "./cipher.ts";
 import { ProtocolError } from "./errors.ts";

@@ -1,4 +1,4 @@
-import type { Awaitable, Hashes } from "@countersign/attestation";
+import type { Awaitable, Hashes } from "@countersign/attestation/attester";
 
 /** AES-GCM under one key: 12-byte nonces, 16-byte tags (NIST SP 800-38D). */
 export interface Aead {

@@ -15,7 +15,7 @@ import {
   encodeCbor,
   isArray,
   isMap,
-} from "@countersign/attestation";
+} from "@countersign/attestation/attester";
 import { ProtocolError } from "./errors.ts";
 
 const TAG = "countersign/provisioning/v1";

@@ -1,5 +1,5 @@
 /** Chunked Oblivious HTTP: responses both ways (draft-ietf-ohai-chunked-ohttp-08 §6.2). */
-import { type Awaitable, concatBytes, encodeUtf8 } from "@countersign/attestation";
+import { type Awaitable, concatBytes, encodeUtf8 } from "@countersign/attestation/attester";
 import { MAX_CHUNK_PLAINTEXT, openChunk, sealChunk } from "./chunks.ts";
 import { ChunkOpener, ChunkSealer } from "./cipher.ts";
 import { expand, extract } from "./hkdf.ts";

@@ -4,7 +4,7 @@
  * SHA-3, which WebCrypto lacks, comes from @noble/hashes. ML-KEM-768 is WebCrypto's own where the
  * runtime has it, else the implementation that the caller passes in.
  */
-import { concatBytes, webHashes } from "@countersign/attestation";
+import { concatBytes, webHashes } from "@countersign/attestation/attester";
 import { sha3_256, shake256 } from "@noble/hashes/sha3.js";
 import { ProtocolError } from "./errors.ts";
 import type {

@@ -1,4 +1,4 @@
-import { encodeHex } from "@countersign/attestation";
+import { encodeHex } from "@countersign/attestation/attester";
 import { type Context, Hono } from "hono";
 import type { TensorInfo } from "../engine/datatypes.ts";
 import { EnclaveError } from "../errors.ts";

@@ -1,4 +1,4 @@
-import { decodeUtf8, encodeUtf8 } from "@countersign/attestation";
+import { decodeUtf8, encodeUtf8 } from "@countersign/attestation/attester";
 import { type Elements, type Tensor, type TensorInfo } from "../engine/datatypes.ts";
 import { name } from "../engine/feeds.ts";
 import { EnclaveError } from "../errors.ts";

@@ -1,4 +1,4 @@
-import { decodeUtf8 } from "@countersign/attestation";
+import { decodeUtf8 } from "@countersign/attestation/attester";
 import {
   type InputInfo,
   parseDatatype,

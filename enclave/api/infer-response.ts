@@ -1,4 +1,4 @@
-import { concatBytes, encodeUtf8 } from "@countersign/attestation";
+import { concatBytes, encodeUtf8 } from "@countersign/attestation/attester";
 import type { Tensor } from "../engine/datatypes.ts";
 import type { ServedModel } from "../models/served.ts";
 import { encodeBinaryData } from "./binary-data.ts";

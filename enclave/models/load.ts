@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { equalBytes, type ModelRef } from "@countersign/attestation";
+import { equalBytes, type ModelRef } from "@countersign/attestation/attester";
 import { type ManifestEntry, parseManifest, type Provisioning } from "@countersign/protocol";
 import { errorCode } from "../answers.ts";
 import { type Engine, startEngine } from "../engine/engine.ts";

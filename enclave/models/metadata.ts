@@ -1,4 +1,4 @@
-import { decodeUtf8 } from "@countersign/attestation";
+import { decodeUtf8 } from "@countersign/attestation/attester";
 import { EnclaveError } from "../errors.ts";
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;

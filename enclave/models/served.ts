@@ -1,4 +1,4 @@
-import type { ModelRef } from "@countersign/attestation";
+import type { ModelRef } from "@countersign/attestation/attester";
 import type { InputInfo, Tensor, TensorInfo } from "../engine/datatypes.ts";
 import type { Engine, Session } from "../engine/engine.ts";
 import type { Feeds } from "../engine/feeds.ts";

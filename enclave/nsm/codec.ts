@@ -13,7 +13,7 @@ import {
   decodeCbor,
   encodeCbor,
   isMap,
-} from "@countersign/attestation";
+} from "@countersign/attestation/attester";
 import { EnclaveError } from "../errors.ts";
 import type { AttestationRequest, Pcr } from "./nsm.ts";
 

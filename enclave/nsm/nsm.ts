@@ -1,4 +1,4 @@
-import type { Awaitable } from "@countersign/attestation";
+import type { Awaitable } from "@countersign/attestation/attester";
 
 /** One platform configuration register. */
 export interface Pcr {

@@ -1,5 +1,5 @@
 /** Writes the DER (ITU-T X.690 §10) that certificates are made of. */
-import { concatBytes, encodeUtf8 } from "@countersign/attestation";
+import { concatBytes, encodeUtf8 } from "@countersign/attestation/attester";
 
 /** Identifier octets (X.690 §8.1.2). */
 const TAG = {

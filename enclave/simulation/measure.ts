@@ -4,7 +4,7 @@
  * Packages are measured by package-lock.json, which pins each by hash; that what is installed equals
  * it is the word of the package manager. A real image measures every byte.
  */
-import { concatBytes, encodeUtf8 } from "@countersign/attestation";
+import { concatBytes, encodeUtf8 } from "@countersign/attestation/attester";
 import { encodeManifest, type ManifestEntry } from "@countersign/protocol";
 import { hash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";

@@ -12,7 +12,7 @@ import {
   encodeHex,
   encodeUtf8,
   sigStructure,
-} from "@countersign/attestation";
+} from "@countersign/attestation/attester";
 import { generateKeyPairSync, hash, type KeyObject, randomBytes, sign } from "node:crypto";
 import { EnclaveError } from "../errors.ts";
 import { PCR_BYTES, requireAttestationRequest } from "../nsm/codec.ts";

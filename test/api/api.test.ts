@@ -12,6 +12,8 @@ describe("the public types", () => {
   it("are of the packages that others import", () => {
     expect(publicIndexes().map(({ specifier }) => specifier)).toEqual([
       "@countersign/attestation",
+      "@countersign/attestation/evidence",
+      "@countersign/attestation/attester",
       "@countersign/protocol",
       "@countersign/protocol/native",
       "@countersign/protocol/web",

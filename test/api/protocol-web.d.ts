@@ -1,5 +1,5 @@
 /** The public types of @countersign/protocol/web. Written by test/api/generate.ts. */
-import type { Awaitable, Hashes } from "@countersign/attestation";
+import type { Awaitable, Hashes } from "@countersign/attestation/attester";
 
 export interface WebPrimitivesOptions {
   readonly mlkem768: MlKem768 | null;

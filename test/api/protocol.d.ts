@@ -1,5 +1,5 @@
 /** The public types of @countersign/protocol. Written by test/api/generate.ts. */
-import type { Awaitable, Hashes } from "@countersign/attestation";
+import type { Awaitable, Hashes } from "@countersign/attestation/attester";
 
 export declare const AEAD_AES_128_GCM = 1;
 

@@ -1,0 +1,51 @@
+// What an Attester makes, and nothing of what judges it: all that the enclave loads of this folder.
+export { AttestationError, type AttestationErrorCode } from "./errors.ts";
+export {
+  type Awaitable,
+  compareBytes,
+  concatBytes,
+  decodeHex,
+  decodeUtf8,
+  encodeHex,
+  encodeUtf8,
+  equalBytes,
+  joinBytes,
+} from "./bytes.ts";
+export { type Hashes, sha384, webHashes } from "./hashes.ts";
+export {
+  type CborKey,
+  type CborMap,
+  type CborProfile,
+  CborTag,
+  type CborValue,
+  decodeCbor,
+  DETERMINISTIC,
+  encodeCbor,
+  isArray,
+  isMap,
+} from "./cbor.ts";
+export type { Brand } from "./brand.ts";
+export { type CoseSign1, encodeCoseSign1, parseCoseSign1, sigStructure } from "./cose.ts";
+export {
+  encodeEpochBinding,
+  type EpochBinding,
+  MAX_EPOCH_SECONDS,
+  MODELS_REGISTER,
+  modelsRegister,
+} from "./binding.ts";
+export { encodeKeyset, type Keyset } from "./keyset.ts";
+export { type AskedModel, encodeModelSet, type ModelRef } from "./models.ts";
+export { encodeRuntimeConfig, type RuntimeConfig } from "./config.ts";
+export { type Bundle, encodeBundle, MAX_BUNDLE_BYTES } from "./bundle.ts";
+export { merkleLeaf, merkleRoot } from "./merkle.ts";
+export { type Direction, type Head, Transcript } from "./transcript.ts";
+export {
+  assembleReceipt,
+  encodeReceiptClaims,
+  exchangeId,
+  MAX_RECEIPT_BYTES,
+  type Outcome,
+  type Phase,
+  type ReceiptClaims,
+  receiptToBeSigned,
+} from "./receipt.ts";
