@@ -10,13 +10,13 @@ import type { Vector } from "./vector.ts";
 const PROTOCOL = new URL("../../PROTOCOL.md", import.meta.url);
 const BEGIN = "<!-- vectors: made by test/corpus/table.ts -->\n\n";
 const END = "\n<!-- end of vectors -->\n";
-const HEAD = ["code", "clause", "vectors"] as const;
+const HEAD = ["clause", "code", "vectors"] as const;
 
 /** The rows for `vectors`, as Prettier writes a table. */
 export function renderTable(vectors: readonly Vector[]): string {
   const rows = [...groupsOf(vectors).values()].map(({ code, clause, ids }) => [
-    code === null ? "accepted" : `\`${code}\``,
     clause,
+    code === null ? "accepted" : `\`${code}\``,
     rangesOf(ids),
   ]);
   const widths = HEAD.map((head, column) =>
@@ -40,7 +40,7 @@ interface Group {
   readonly ids: string[];
 }
 
-/** In the order of ids, which is by stage, then by number. */
+/** By clause, then by code, what is accepted first. */
 function groupsOf(vectors: readonly Vector[]): ReadonlyMap<string, Group> {
   const groups = new Map<string, Group>();
   for (const { id, expected } of vectors) {
@@ -50,11 +50,12 @@ function groupsOf(vectors: readonly Vector[]): ReadonlyMap<string, Group> {
     group.ids.push(id);
     groups.set(name, group);
   }
-  return new Map([...groups].toSorted(([, a], [, b]) => order(a).localeCompare(order(b), "en")));
+  const collator = new Intl.Collator("en", { numeric: true });
+  return new Map([...groups].toSorted(([, a], [, b]) => collator.compare(order(a), order(b))));
 }
 
 function order({ code, clause }: Group): string {
-  return `${code ?? ""}\n${clause}`;
+  return `${clause}\n${code ?? ""}`;
 }
 
 /** `chain/001–003, 007`: all of a group are of one stage. */
