@@ -71,11 +71,15 @@ export class Memory {
   document({ payload, signature }: SignedDocument): VerifiedEvidence | null {
     const known = recall(this.#documents, signature);
     if (known === null || !equalBytes(known.signature, signature)) return null;
-    return equalBytes(known.payload, payload) ? copyOf(known) : null;
+    // What was asked about is equal, and is the caller's own already.
+    return equalBytes(known.payload, payload) ? { ...copyOf(known), payload, signature } : null;
   }
 
   addDocument(verified: VerifiedEvidence): void {
-    remember(this.#documents, verified.signature, copyOf(verified), MAX_DOCUMENTS);
+    const payload = new Uint8Array(verified.payload);
+    const signature = new Uint8Array(verified.signature);
+    const known = { ...copyOf(verified), payload, signature };
+    remember(this.#documents, signature, known, MAX_DOCUMENTS);
   }
 
   #known(der: Uint8Array): KnownCertificate | null {
@@ -126,13 +130,11 @@ function nameOf(bytes: Uint8Array): string {
   return encodeHex(bytes.subarray(-NAME_BYTES));
 }
 
-/** What callers change in theirs must not change ours. */
+/** Of all but payload and signature: what callers change in theirs must not change ours. */
 function copyOf(verified: VerifiedEvidence): VerifiedEvidence {
   const { pcrs, cabundle, publicKey, userData, nonce } = verified;
   return {
     ...verified,
-    payload: new Uint8Array(verified.payload),
-    signature: new Uint8Array(verified.signature),
     pcrs: new Map(Array.from(pcrs, ([index, value]) => [index, parseMeasurement(value)])),
     certificate: new Uint8Array(verified.certificate),
     cabundle: cabundle.map((der) => new Uint8Array(der)),
