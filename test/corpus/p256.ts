@@ -1,5 +1,7 @@
 /** The curve P-256 (NIST SP 800-186 §3.2.1.3), as far as odd encodings of its points need it. */
+import { bytesOfNumber, leastPoint } from "./curve.ts";
 
+const FIELD_BYTES = 32;
 const P = 2n ** 256n - 2n ** 224n + 2n ** 192n + 2n ** 96n - 1n;
 const B = 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn;
 
@@ -13,23 +15,7 @@ export interface SmallPoint {
 
 /** The point with the least x: only below 2^224 is there room for x + p. */
 export function smallPoint(): SmallPoint {
-  for (let x = 1n; ; x++) {
-    const square = (x ** 3n - 3n * x + B) % P;
-    const y = power(square, (P + 1n) / 4n);
-    if ((y * y) % P !== square) continue;
-    return { x: coordinate(x), y: coordinate(y), xBeyondField: coordinate(x + P) };
-  }
-}
-
-function power(base: bigint, exponent: bigint): bigint {
-  let result = 1n;
-  for (const bit of exponent.toString(2)) {
-    result = (result * result) % P;
-    if (bit === "1") result = (result * base) % P;
-  }
-  return result;
-}
-
-function coordinate(value: bigint): Uint8Array {
-  return new Uint8Array(Buffer.from(value.toString(16).padStart(64, "0"), "hex"));
+  const { x, y } = leastPoint({ prime: P, b: B });
+  const coordinate = (value: bigint): Uint8Array => bytesOfNumber(value, FIELD_BYTES);
+  return { x: coordinate(x), y: coordinate(y), xBeyondField: coordinate(x + P) };
 }

@@ -1,6 +1,7 @@
 /** Arithmetic on P-384 (NIST SP 800-186 §3.2.1.4), for points and signatures of unusual form. */
 import { concatBytes } from "@countersign/attestation";
 import { hex } from "../fakes/nitro.ts";
+import { bytesOfNumber, leastPoint } from "./curve.ts";
 
 const FIELD_BYTES = 48;
 const PRIME = 2n ** 384n - 2n ** 128n - 2n ** 96n + 2n ** 32n - 1n;
@@ -36,25 +37,10 @@ export function otherS(signature: Uint8Array): Uint8Array {
  * @returns it with x as it is, and with x + p in its place.
  */
 export function smallPoint(): { readonly reduced: Uint8Array; readonly unreduced: Uint8Array } {
-  for (let x = 1n; ; x++) {
-    const square = (x ** 3n - 3n * x + B) % PRIME;
-    // p ≡ 3 mod 4: the root, where there is one, is this power (SEC 1 §2.3.4).
-    const y = power(square, (PRIME + 1n) / 4n);
-    if ((y * y) % PRIME !== square) continue;
-    const at = (value: bigint): Uint8Array =>
-      concatBytes(Uint8Array.of(4), bytesOf(value), bytesOf(y));
-    return { reduced: at(x), unreduced: at(x + PRIME) };
-  }
-}
-
-function power(base: bigint, exponent: bigint): bigint {
-  let result = 1n;
-  let square = base;
-  for (let rest = exponent; rest > 0n; rest >>= 1n) {
-    if ((rest & 1n) === 1n) result = (result * square) % PRIME;
-    square = (square * square) % PRIME;
-  }
-  return result;
+  const { x, y } = leastPoint({ prime: PRIME, b: B });
+  const at = (value: bigint): Uint8Array =>
+    concatBytes(Uint8Array.of(4), bytesOf(value), bytesOf(y));
+  return { reduced: at(x), unreduced: at(x + PRIME) };
 }
 
 function numberOf(bytes: Uint8Array): bigint {
@@ -62,5 +48,5 @@ function numberOf(bytes: Uint8Array): bigint {
 }
 
 function bytesOf(value: bigint): Uint8Array {
-  return hex(value.toString(16).padStart(2 * FIELD_BYTES, "0"));
+  return bytesOfNumber(value, FIELD_BYTES);
 }
