@@ -60,6 +60,12 @@ export const KEY_USAGE = {
 /** Nine of them are defined. */
 const KEY_USAGE_BITS = 1 << 9;
 
+/** Unix milliseconds, both ends included. */
+export interface Validity {
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
 /** What a certificate says. Nothing in it is believed before its chain is verified. */
 export interface Certificate {
   /** The `TBSCertificate` as received: what the issuer signed. */

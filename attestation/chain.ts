@@ -4,7 +4,7 @@
  */
 import { encodeHex, equalBytes, includesBytes } from "./bytes.ts";
 import type { Memory } from "./cache.ts";
-import { type Certificate, KEY_USAGE, parseCertificate } from "./certificate.ts";
+import { type Certificate, KEY_USAGE, parseCertificate, type Validity } from "./certificate.ts";
 import { AttestationError } from "./errors.ts";
 import { webHashes } from "./hashes.ts";
 import { formatTime } from "./time.ts";
@@ -21,12 +21,6 @@ export interface Chain {
   readonly leaf: Certificate;
   /** SHA-256 of the root's DER. */
   readonly rootDigest: Uint8Array;
-}
-
-/** Unix milliseconds, both ends included. */
-export interface Validity {
-  readonly notBeforeMs: number;
-  readonly notAfterMs: number;
 }
 
 /**

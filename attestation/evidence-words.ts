@@ -1,7 +1,6 @@
 import type { EVIDENCE_CHECKS, FailureClass } from "./checks.ts";
 import type { AttestationErrorCode } from "./errors.ts";
-import type { ExchangeErrorCode } from "./exchange-words.ts";
-import type { Purpose, Remedy, Words } from "./words.ts";
+import type { ExchangeErrorCode, Purpose, Remedy, Words } from "./words.ts";
 
 interface EvidenceWords extends Words {
   readonly checks: Readonly<Record<(typeof EVIDENCE_CHECKS)[number], Purpose>>;

@@ -3,12 +3,6 @@ import type { AttestationErrorCode } from "./errors.ts";
 import { EVIDENCE_WORDS } from "./evidence-words.ts";
 import type { Purpose, Remedy, Words } from "./words.ts";
 
-/** Codes that judging evidence never meets. */
-export type ExchangeErrorCode = Extract<
-  AttestationErrorCode,
-  `receipt/${string}` | `transcript/${string}` | `merkle/${string}` | `proof/${string}`
->;
-
 interface ExchangeWords extends Words {
   readonly checks: Readonly<Record<(typeof EXCHANGE_CHECKS)[number], Purpose>>;
   readonly codes: Readonly<Record<AttestationErrorCode, Remedy | FailureClass>>;

@@ -43,7 +43,7 @@ export {
   type VerificationKey,
   verifyEcdsa,
 } from "./ecdsa.ts";
-export { type Validity } from "./chain.ts";
+export { type Validity } from "./certificate.ts";
 export { debugMode, type Measurement, parseMeasurement, PCR_BYTES } from "./measurement.ts";
 export {
   type Evidence,

@@ -4,8 +4,7 @@
  */
 import type { Brand } from "./brand.ts";
 import { type CborMap, type CborProfile, type CborValue, decodeCbor, isArray } from "./cbor.ts";
-import { MAX_CERTIFICATE_BYTES } from "./certificate.ts";
-import type { Validity } from "./chain.ts";
+import { MAX_CERTIFICATE_BYTES, type Validity } from "./certificate.ts";
 import { type CoseProfile, parseCoseSign1 } from "./cose.ts";
 import { AttestationError } from "./errors.ts";
 import { IMAGE_REGISTERS, type Measurement, parseMeasurement } from "./measurement.ts";

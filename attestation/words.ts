@@ -30,6 +30,12 @@ export interface Words {
   readonly codes: Readonly<Partial<Record<AttestationErrorCode, Remedy | FailureClass>>>;
 }
 
+/** Codes that judging evidence never meets. */
+export type ExchangeErrorCode = Extract<
+  AttestationErrorCode,
+  `receipt/${string}` | `transcript/${string}` | `merkle/${string}` | `proof/${string}`
+>;
+
 /** The reasons for which a check is skipped. */
 export type Skip = "not reached" | "by the policy" | "by design";
 
