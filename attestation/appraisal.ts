@@ -52,6 +52,8 @@ interface EpochFacts<M extends Mode> {
   readonly documentDigest: Uint8Array;
   /** When the hardware made the document, Unix milliseconds: its age counts from here. */
   readonly documentTimeMs: number;
+  /** When the first certificate of its chain ends, Unix milliseconds. */
+  readonly chainEndMs: number;
   readonly keysetDigest: Uint8Array;
   /** RFC 9458 §3 Key Configuration to encrypt requests to. */
   readonly keyConfig: Uint8Array;
@@ -178,6 +180,7 @@ async function judgeBundle<M extends Mode>(
     bundle: bytes,
     documentDigest: await webHashes.sha256(evidence.payload),
     documentTimeMs: evidence.timestampMs,
+    chainEndMs: evidence.chainValidity.notAfterMs,
     keysetDigest: binding.keysetDigest,
     ...keyset,
     models,
@@ -251,9 +254,9 @@ async function judgeSignature(
 ): Promise<VerifiedEvidence> {
   try {
     const verified = await verify();
-    checks.requirePlatform(verified, platform);
     const wanted = "an ES384 signature by the document's certificate";
     checklist.pass("signature", { found: `signed for ${verified.moduleId}`, wanted, value: null });
+    checks.requirePlatform(verified, platform);
     const time = at.mode === "live" ? "now" : "at the document's time";
     checklist.pass("chain", {
       found: `root ${encodeHex(verified.rootDigest)}, valid ${time}, ${formatTime(at.atMs)}`,
@@ -275,17 +278,29 @@ function copyUpTo(bytes: Uint8Array, most: number): Uint8Array {
 }
 
 /**
- * The context as it is now: what is judged must not change while signatures are pending.
+ * The context as it is now, each member read once: what is judged must not change while signatures
+ * are pending.
  *
- * @throws TypeError for a time that is none, and for a nonce that anybody could guess.
+ * @throws TypeError for a mode or a time that is none, and for a nonce that anybody could guess.
  */
-function snapshot<M extends Mode>(context: AppraisalContext<M>): AppraisalContext<M> {
-  const { nowMs, nonce } = context;
-  if (!Number.isFinite(nowMs) || nowMs < 0) throw new TypeError(`nowMs is ${nowMs}`);
-  if (nonce !== null && nonce.length < MIN_NONCE_BYTES) {
-    throw new TypeError(`nonce of ${nonce.length} bytes, want ≥ ${MIN_NONCE_BYTES}`);
+function snapshot<M extends Mode>({
+  mode,
+  nowMs,
+  nonce,
+  cache,
+}: AppraisalContext<M>): AppraisalContext<M> {
+  if (mode !== "live" && mode !== "archive") throw new TypeError("mode is none");
+  requireTime(nowMs);
+  const asked = nonce === null ? null : new Uint8Array(nonce);
+  if (asked !== null && asked.length < MIN_NONCE_BYTES) {
+    throw new TypeError(`nonce of ${asked.length} bytes, want ≥ ${MIN_NONCE_BYTES}`);
   }
-  return { ...context, nonce: nonce === null ? null : new Uint8Array(nonce) };
+  return { mode, nowMs, nonce: asked, ...(cache !== undefined && { cache }) };
+}
+
+/** @throws TypeError unless `nowMs` is Unix milliseconds. */
+export function requireTime(nowMs: number): void {
+  if (!Number.isFinite(nowMs) || nowMs < 0) throw new TypeError(`nowMs is ${nowMs}`);
 }
 
 function factsOf(known: Known, context: AppraisalContext): VerdictFacts {

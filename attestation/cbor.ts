@@ -67,10 +67,7 @@ const LEAST = [24, 0x100, 0x1_0000, TWO_32];
  */
 export function decodeCbor(bytes: Uint8Array, profile: CborProfile): CborValue {
   if (bytes.length > profile.maxBytes) {
-    throw new AttestationError(
-      "cbor/too-large",
-      `${bytes.length} bytes, want ≤ ${profile.maxBytes}`,
-    );
+    throw new AttestationError("cbor/too-large", `more than ${profile.maxBytes} bytes`);
   }
   const reader = new Reader(bytes, profile);
   const value = reader.item(0);

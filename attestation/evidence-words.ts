@@ -32,8 +32,8 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     bundle: {
       proves: "What the node sent is complete and of the agreed form.",
       wanted: "a bundle and an attestation document in the agreed form",
-      why: "The address answered with something else, the file was damaged on its way, or the node runs another version.",
-      fix: "Check the address or the file, fetch it again, and compare the node's version with yours.",
+      why: "What came is something else, was damaged on its way, or is of another version.",
+      fix: "Check the address or the file, fetch it again, and compare versions.",
     },
     platform: {
       proves: "The evidence is of a kind of hardware that your policy trusts.",
@@ -56,14 +56,14 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     debug: {
       proves: "The enclave was not started in debug mode, where its operator can read its memory.",
       wanted: "an enclave in production mode",
-      why: "The operator started the enclave in debug mode: its registers are zero and its console is open.",
-      fix: "Ask the operator to start it without debug mode. Only for tests of your own, set `debug` to true.",
+      why: "The operator started the enclave in debug mode: its console is open.",
+      fix: "Ask the operator to start it without debug mode. For tests of your own, set `debug` to true.",
     },
     measurement: {
       proves: "The enclave runs code that your policy lists.",
       wanted: "a measurement of the policy",
       why: "The node runs another build than those you listed: often a newer release, sometimes changed code.",
-      fix: "Compare the registers with those of the release you expect, and add them to the policy if they are its.",
+      fix: "Compare the registers with your release's. Only if they are equal, add them to the policy.",
     },
     binding: {
       proves:
@@ -147,7 +147,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "evidence/pcrs": "malformed",
     "evidence/platform": {
       failure: "untrusted",
-      why: "The document is of another kind of machine: a NitroTPM of an EC2 instance, or a simulation under a hardware platform's root.",
+      why: "The document is of another kind of machine: an EC2 instance's NitroTPM, or a simulation.",
       fix: "Do not take it for an enclave.",
     },
     "evidence/module-id": {
@@ -161,14 +161,14 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "chain/root": {
       failure: "untrusted",
       why: "The chain ends in a root that your policy does not pin: a test enclave, another vendor, or an impostor.",
-      fix: "Compare the root's digest with its vendor's published one. Only if it is genuine, add it to `roots`.",
+      fix: "Compare its digest with the published one. Only if they are equal, add it to `roots`.",
     },
     "chain/length": ISSUANCE,
     "chain/name": "tampered",
     "chain/validity": {
       failure: "expired",
-      why: "A certificate is not valid at this time: they live from three hours to weeks. The document is old, or your clock is wrong.",
-      fix: "Fetch a new bundle and compare your clock. A record can be judged at its own time (attest --archive); one that fails there is not genuine.",
+      why: "Certificates live from three hours to weeks. The document is old, or your clock is wrong.",
+      fix: "Fetch a new bundle and compare your clock. A record can be judged at its own time; what fails then is not genuine.",
     },
     "chain/constraints": ISSUANCE,
     "chain/extension": ISSUANCE,
@@ -204,7 +204,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "policy/challenge": {
       failure: "stale",
       why: "The policy asks for an answer to your own challenge, and none was sent.",
-      fix: "Send the node a random nonce and judge what it returns: `countersign attest NODE --challenge`.",
+      fix: "Send the node a random nonce: `countersign attest NODE --challenge`.",
     },
     "policy/unchecked": "untrusted",
     "binding/tag": {
@@ -221,7 +221,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "freshness/nonce": {
       failure: "stale",
       why: "The document answers another challenge than yours, or none: somebody replays one, or a cache answered.",
-      fix: "Send a new challenge straight to the node. If it fails again, do not use this node.",
+      fix: "Send a new challenge. If it fails again, do not use this node.",
     },
     "freshness/age": "stale",
     "freshness/future": {

@@ -153,6 +153,15 @@ export function requireAllLeaves(claims: ReceiptClaims, received: number): void 
 }
 
 /** @throws {@link AttestationError} `code`. */
+export function requireBytes(
+  code: "transcript/request" | "transcript/response",
+  signed: Head,
+  shown: number,
+): void {
+  if (signed.bytes !== shown) throw new Refusal(code, `${signed.bytes} bytes`, `${shown} bytes`);
+}
+
+/** @throws {@link AttestationError} `code`. */
 export function sameHead(
   code: "transcript/request" | "transcript/response",
   signed: Head,

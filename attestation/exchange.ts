@@ -49,7 +49,14 @@ export interface ExchangeEvidence {
  * An opening holds the leaves that the receipt counts and no others: more would be shown unproven.
  */
 export type ReceiptEvidence =
-  | { readonly kind: "own" | "opened"; readonly exchange: ExchangeEvidence }
+  | { readonly kind: "own"; readonly exchange: ExchangeEvidence }
+  | {
+      readonly kind: "opened";
+      readonly exchange: ExchangeEvidence;
+      /** Sums over the leaves shown: compared with the signed ones before any leaf is hashed. */
+      readonly requestBytes: number;
+      readonly responseBytes: number;
+    }
   | { readonly kind: "unopened"; readonly receipt: Uint8Array; readonly nowMs: number };
 
 /** Of a refusal that came before all of the request was read. */
@@ -127,6 +134,9 @@ async function judgeChecks(
   await checklist.judge("request", async () => {
     const { leaves } = claims.request;
     checks.requireLeaves(claims, opened.requestLeaves, evidence.kind === "opened");
+    if (evidence.kind === "opened") {
+      checks.requireBytes("transcript/request", claims.request, evidence.requestBytes);
+    }
     const finding = checks.sameHead(
       "transcript/request",
       claims.request,
@@ -137,6 +147,9 @@ async function judgeChecks(
   await checklist.judge("response", async () => {
     checks.requireStatus(claims, opened.status);
     checks.requireAllLeaves(claims, opened.responseLeaves);
+    if (evidence.kind === "opened") {
+      checks.requireBytes("transcript/response", claims.response, evidence.responseBytes);
+    }
     const ours = await opened.responseHead();
     return checks.sameHead("transcript/response", claims.response, ours);
   });

@@ -15,10 +15,10 @@ const MAX_DEPTH = 16;
 const MAX_KEY = 256;
 
 const SPACE = /[ \t\n\r]*/uy;
-const STRING = /"(?:[^"\\\p{Cc}]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/uy;
+const STRING = /"(?:[ !#-[\]-\u{10ffff}]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/uy;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/uy;
 /** What every number of a policy is. Any other way to write one could be rounded in reading it. */
-const INTEGER = /^-?\d{1,15}$/u;
+const INTEGER = /^(?:0|-?[1-9]\d{0,14})$/u;
 const WORD = /true|false|null/uy;
 
 /** Reads one JSON text. @throws {@link AttestationError} `policy/syntax` with a JSON pointer. */

@@ -8,7 +8,7 @@
  * Without key 4 the receipt alone is the claim: who, when, which model, commitments. With it the
  * heads are recomputed, so that the content is shown too.
  */
-import { appraiseBundle } from "./appraisal.ts";
+import { appraiseBundle, requireTime } from "./appraisal.ts";
 import { MAX_BUNDLE_BYTES } from "./bundle.ts";
 import {
   type CborKey,
@@ -132,7 +132,7 @@ export interface ProofAppraisal {
  *
  * Without an opening the checks of request, response and completeness are skipped by design, and
  * the verdict says so: it can be "verified" for what the receipt claims. Never throws for what the
- * proof or the policy is; that is in the verdict.
+ * proof or the policy is; that is in the verdict. A time that is none is a TypeError.
  *
  * @param bytes - the proof file, at most 256 MiB. @param context - `nowMs`: Unix milliseconds.
  */
@@ -143,6 +143,7 @@ export async function appraiseProof(
   hashes: Hashes,
 ): Promise<ProofAppraisal> {
   const { nowMs } = context;
+  requireTime(nowMs);
   let proof: Proof;
   try {
     proof = parseProof(bytes);
@@ -182,7 +183,16 @@ function openedEvidence(proof: Proof, hashes: Hashes, nowMs: number): ReceiptEvi
     asked: path === null ? null : modelOfPath(path),
     nowMs,
   };
-  return { kind: "opened", exchange };
+  return {
+    kind: "opened",
+    exchange,
+    requestBytes: bytesIn(request),
+    responseBytes: bytesIn(response),
+  };
+}
+
+function bytesIn(leaves: readonly Uint8Array[]): number {
+  return leaves.reduce((sum, leaf) => sum + leaf.length, 0);
 }
 
 /** Bytes that are no proof fail the check "bundle": nothing after it can be reached. */

@@ -2,6 +2,7 @@
 import { policyOf, type VerifiedEpoch } from "./appraisal.ts";
 import { encodeHex } from "./bytes.ts";
 import { madeWithin, ofEpoch } from "./exchange-checks.ts";
+import type { Policy } from "./policy.ts";
 import {
   importReceiptKey,
   parseReceipt,
@@ -31,11 +32,12 @@ export async function verifyReceiptSequence(
   first: number,
   nowMs: number,
 ): Promise<readonly ReceiptClaims[]> {
+  const policy = policyOf(epoch);
   const key = await importReceiptKey(epoch.receiptKey);
   const sequence: ReceiptClaims[] = [];
   const exchanges = new Set<string>();
   for (const bytes of receipts.map((receipt) => new Uint8Array(receipt))) {
-    const claims = await verifiedClaims(epoch, key, bytes, nowMs);
+    const claims = await verifiedClaims(epoch, policy, key, bytes, nowMs);
     const wanted = first + sequence.length;
     if (claims.index !== wanted) {
       throw new Refusal("receipt/index", `index ${claims.index}`, `index ${wanted}`);
@@ -52,6 +54,7 @@ export async function verifyReceiptSequence(
 
 async function verifiedClaims(
   epoch: VerifiedEpoch,
+  policy: Policy,
   key: ReceiptKey,
   bytes: Uint8Array,
   nowMs: number,
@@ -60,7 +63,7 @@ async function verifiedClaims(
   await verifyReceipt(receipt, key);
   const { claims } = receipt;
   ofEpoch(claims, epoch);
-  madeWithin(claims, epoch, policyOf(epoch), nowMs);
+  madeWithin(claims, epoch, policy, nowMs);
   if (claims.phase === "checkpoint") {
     throw new Refusal("receipt/phase", "phase checkpoint", "phase final or aborted");
   }

@@ -50,7 +50,7 @@ export const SKIPS: Readonly<Record<Skip, Pick<Purpose, "why" | "fix">>> = {
   },
   "by design": {
     why: "This check does not apply to what was judged.",
-    fix: "Nothing, unless you need this fact: then judge a whole bundle or an opened proof, live.",
+    fix: "Nothing. For this fact, judge a whole bundle or an opened proof, live.",
   },
 };
 

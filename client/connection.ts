@@ -87,6 +87,7 @@ export async function connect(url: string | URL, options: ConnectOptions): Promi
 }
 
 interface NodeSettings extends ExchangeSettings {
+  readonly policy: Policy;
   readonly node: URL;
   readonly fetch: Fetch;
   readonly challenge: boolean;
@@ -219,6 +220,7 @@ function requiresChallenge(policy: Policy): boolean {
  */
 function isOver(epoch: VerifiedEpoch<"live">, policy: Policy, nowMs: number): boolean {
   if (nowMs >= epoch.binding.notAfter * 1000 || nowMs >= policy.expiresMs) return true;
+  if (nowMs > epoch.chainEndMs) return true;
   if (policy.freshness === "unchecked") return false;
   const { maxAgeSeconds, skewSeconds } = policy.freshness;
   return nowMs - epoch.documentTimeMs > (maxAgeSeconds + skewSeconds) * 1000;

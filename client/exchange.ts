@@ -9,7 +9,6 @@ import {
   type Opening,
   modelOfPath,
   parseReceipt,
-  type Policy,
   Transcript,
   type Verdict,
   type VerifiedEpoch,
@@ -36,7 +35,6 @@ import type { InnerRequest } from "./message.ts";
 
 /** What every exchange of a connection shares. */
 export interface ExchangeSettings {
-  readonly policy: Policy;
   readonly primitives: Primitives;
   readonly now: () => number;
   /** Bytes of request and response to keep for the opening of a proof; 0 keeps none. */

@@ -255,6 +255,7 @@ interface EpochFacts<M extends Mode> {
   readonly bundle: Uint8Array;
   readonly documentDigest: Uint8Array;
   readonly documentTimeMs: number;
+  readonly chainEndMs: number;
   readonly keysetDigest: Uint8Array;
   readonly keyConfig: Uint8Array;
   readonly receiptKey: Uint8Array;

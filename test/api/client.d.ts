@@ -115,7 +115,6 @@ declare class Exchange {
 }
 
 interface ExchangeSettings {
-  readonly policy: Policy;
   readonly primitives: Primitives;
   readonly now: () => number;
   readonly maxOpeningBytes: number;

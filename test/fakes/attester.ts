@@ -102,10 +102,12 @@ export function createAttester(options: {
   readonly nowMs: number;
   /** Common name of the leaf; its first label is the module id. */
   readonly leafName?: string;
+  /** When the leaf ends; three hours from now by default. */
+  readonly leafEndMs?: number;
 }): Attester {
   const { random, nowMs } = options;
   const leafName = options.leafName ?? `${MODULE_ID}.simulated.countersign`;
-  return enclaveOf(createVendor(random, nowMs), MODULE_ID, leafName);
+  return enclaveOf(createVendor(random, nowMs), MODULE_ID, leafName, options.leafEndMs);
 }
 
 function createVendor(random: Random, nowMs: number): Vendor {
@@ -139,7 +141,12 @@ function createVendor(random: Random, nowMs: number): Vendor {
   return { random, nowMs, rootDer, intermediateDer, intermediateName, intermediate };
 }
 
-function enclaveOf(vendor: Vendor, moduleId: string, leafName: string): Attester {
+function enclaveOf(
+  vendor: Vendor,
+  moduleId: string,
+  leafName: string,
+  leafEndMs: number = vendor.nowMs + 3 * HOUR_MS,
+): Attester {
   const { random, nowMs, rootDer, intermediateDer } = vendor;
   const leaf = certificateKey(random);
   const leafDer = certificate(
@@ -147,7 +154,7 @@ function enclaveOf(vendor: Vendor, moduleId: string, leafName: string): Attester
       subject: leafName,
       issuer: vendor.intermediateName,
       notBeforeMs: nowMs - 600_000,
-      notAfterMs: nowMs + 3 * HOUR_MS,
+      notAfterMs: leafEndMs,
       point: leaf.point,
       serial: serial(random),
       authority: "leaf",

@@ -56,8 +56,9 @@ export const inferCommand: Command = {
   numbers by feature, where the model names them    {"mean radius": 14.2, …}
 
 Exit code: 0 a verified answer, 1 an answer or a node that is rejected, 2 no answer: the node cannot be
-reached, or its enclave refused the request, and that refusal is verified. --json prints one line of the
-form of client/verdict.schema.json#/$defs/inference, with the same members in each of these cases.
+reached, or its enclave refused the request, and that refusal is verified; or the proof cannot be
+written. --json prints one line of the form of client/verdict.schema.json#/$defs/inference, with the
+same members in each of these cases.
 
 examples:
   countersign infer digits --input examples/seven.png
@@ -95,18 +96,37 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
     if (!json) throw error;
     return reportNoAnswer(terminal, model, error);
   }
-  if (out !== null) await writeProof(userPath(out), inference.proof);
+  // The answer is verified and must not be lost, wherever its proof cannot be written.
+  const unwritten = out === null ? null : await failureToWrite(out, inference.proof);
   if (json) {
     const { answer, verdict, exchange } = inference;
     const line = { ...NO_ANSWER, model, exchange, answer, verdict: verdictObject(verdict) };
-    terminal.print(jsonLine({ ...line, proof: out }));
-    return EXIT.ok;
+    const error = unwritten && {
+      message: unwritten.message,
+      fix: unwritten.fix ?? WRITE_ELSEWHERE,
+    };
+    terminal.print(jsonLine({ ...line, proof: unwritten === null ? out : null, error }));
+    return unwritten === null ? EXIT.ok : unwritten.exitCode;
   }
   printInference(terminal, inference, quiet);
+  if (unwritten !== null) throw unwritten;
   if (out !== null && !quiet) {
     terminal.print(`\nproof written to ${out}; verify it anywhere: countersign verify ${out}`);
   }
   return EXIT.ok;
+}
+
+const WRITE_ELSEWHERE = "name a file that can be written; the answer is here";
+
+/** Null where the proof was written. */
+async function failureToWrite(path: string, proof: Uint8Array): Promise<CommandError | null> {
+  try {
+    await writeProof(userPath(path), proof);
+    return null;
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return error;
+  }
 }
 
 /** The members of a line of `--json`, in their order. */

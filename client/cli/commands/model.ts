@@ -3,10 +3,13 @@ import { basename, dirname } from "node:path";
 import { encodeHex } from "@countersign/attestation";
 
 import type { Call, Command } from "../command.ts";
-import { EXIT } from "../exit.ts";
+import { CommandError, EXIT } from "../exit.ts";
 import { hashModel, hashRepository, type HashedModel } from "../models.ts";
 import { BUNDLED_MODELS, userPath } from "../paths.ts";
 import { jsonLine, type Terminal } from "../terminal.ts";
+
+/** The file that makes a directory a version of a model. */
+const GRAPH = "model.onnx";
 
 export const modelDigestCommand: Command = {
   name: "model digest",
@@ -37,6 +40,13 @@ export const modelListCommand: Command = {
 async function digest({ args, terminal, json, quiet }: Call): Promise<number> {
   const directory = userPath(args.operands[0] ?? "");
   const model = await hashModel(directory, basename(dirname(directory)), basename(directory));
+  // A directory above or below has a digest, too, and nothing runs that has it.
+  if (!model.files.some(({ path }) => path === GRAPH)) {
+    throw new CommandError(
+      `${directory} has no ${GRAPH}: it is no version of a model`,
+      "name one version's directory, <name>/<version>; `countersign model list` finds them",
+    );
+  }
   if (json) {
     terminal.print(jsonLine(modelObject(model)));
     return EXIT.ok;

@@ -171,6 +171,16 @@ describe("a context that is none", () => {
     );
   });
 
+  it.each(["LIVE", "", undefined])("is the caller's mistake: mode %s", async (mode) => {
+    const policy = parsePolicy(epoch.policyText);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as JavaScript would call it
+    const context = { ...LIVE, mode } as AppraisalContext;
+    await expect(appraiseBundle(epoch.bundle, policy, context)).rejects.toThrow(TypeError);
+    await expect(appraiseDocument(epoch.parts.evidence, policy, context)).rejects.toThrow(
+      TypeError,
+    );
+  });
+
   it("is taken as it was when it was given", async () => {
     const nonce = NONCE.slice();
     const asked = await makeEpoch(attester, { nonce: seededRandom("another")(32) });

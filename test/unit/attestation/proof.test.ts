@@ -127,7 +127,20 @@ describe("a proof with its opening", () => {
     expect(await judged(Uint8Array.of(1))).toBe("cose/structure");
     // A good receipt for other counts: no leaf of them is hashed either.
     expect(await judged(exchange.receipt)).toBe("transcript/request");
+    // As many leaves, of other sizes: nor of these.
+    const sized = (leaves: readonly Uint8Array[]): readonly Uint8Array[] =>
+      leaves.map((leaf) => new Uint8Array(leaf.length + 1));
+    const { kc, requestLeaves, responseLeaves: response } = exchange;
+    const bytes = proofOf(exchange, { opening: { kc, request: sized(requestLeaves), response } });
+    const { verdict } = await appraiseProof(bytes, policy, { nowMs: LATER_MS }, counting);
+    expect(verdict.checks.find(({ status }) => status === "fail")?.id).toBe("request");
     expect(hashed).toBe(0);
+  });
+
+  it("is judged at a time, or not at all", async () => {
+    for (const nowMs of [Number.NaN, -1, Number.POSITIVE_INFINITY]) {
+      await expect(appraise(new Uint8Array(3), nowMs)).rejects.toThrow(TypeError);
+    }
   });
 
   it("shows the model that its own request asked for", async () => {

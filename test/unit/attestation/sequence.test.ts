@@ -45,6 +45,11 @@ describe("verifyReceiptSequence", () => {
     expect(await codeFor([])).toBe(null);
   });
 
+  it("takes no epoch that no appraisal made", async () => {
+    const forged: VerifiedEpoch = { ...epoch };
+    await expect(verifyReceiptSequence(forged, [], 0, NOW_MS)).rejects.toThrow(TypeError);
+  });
+
   it("takes an aborted exchange for one, and no checkpoint", async () => {
     const aborted = await makeExchange(made, { claims: { index: 1, phase: "aborted" } });
     const [zero, two] = await receipts(0, 2);

@@ -501,6 +501,16 @@ describe("rotation", () => {
     expect(requestsTo(GATEWAY_PATH)).toBe(1);
   });
 
+  it("does not use an epoch beyond the certificates that vouch for it", async () => {
+    node = await createFakeNode("short leaf", NOW_MS + 60_000);
+    const { fetch } = await open();
+    node.nowMs = NOW_MS + 60_000;
+    expect((await fetch("/v2")).ok).toBe(true);
+    node.nowMs = NOW_MS + 60_001;
+    expect((await verdictOf(fetch("/v2"))).failure).toBe("expired");
+    expect(requestsTo(GATEWAY_PATH)).toBe(1);
+  });
+
   it("does not outlive its policy", async () => {
     const expires = new Date(NOW_MS + 60_000).toISOString();
     const text = node.policyText.replace(/"expires":"[^"]+"/u, `"expires":"${expires}"`);

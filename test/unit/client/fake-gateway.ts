@@ -111,9 +111,10 @@ export interface FakeNode {
 }
 
 /** A node with digits in it, whose handler says hello. */
-export async function createFakeNode(seed: string): Promise<FakeNode> {
+export async function createFakeNode(seed: string, leafEndMs?: number): Promise<FakeNode> {
   const random = seededRandom(seed);
-  const attester = createAttester({ random, nowMs: NOW_MS });
+  const ends = leafEndMs === undefined ? {} : { leafEndMs };
+  const attester = createAttester({ random, nowMs: NOW_MS, ...ends });
   const registers = new Map<number, Uint8Array>();
   for (let i = 0; i < 3; i++) registers.set(i, random(48));
   const policyText = JSON.stringify(policyFor(attester, "simulated", registers, [MODEL]));

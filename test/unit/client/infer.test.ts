@@ -75,6 +75,18 @@ describe("infer --json", () => {
     expect(readFileSync(proof).length).toBeGreaterThan(1000);
   });
 
+  it("keeps the answer where its proof cannot be written", async () => {
+    const nowhere = join(directory, "none", "a.proof");
+    const line = lineOf(await runCommand(inferCommand, [...words, "--proof", nowhere, "--json"]));
+    expect(line).toMatchObject({
+      exit: 2,
+      answer: ANSWER,
+      verdict: { result: "verified" },
+      proof: null,
+    });
+    expect(JSON.stringify(line["error"])).toContain("cannot write the proof");
+  });
+
   it("is of the schema where the answer is rejected, and has no answer then", async () => {
     node.misdeeds.claims = () => ({ model: { id: "b", version: "1", digest: new Uint8Array(32) } });
     const line = lineOf(await runCommand(inferCommand, [...words, "--json"]));
