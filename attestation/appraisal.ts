@@ -17,6 +17,7 @@ import type { EvidenceCache } from "./cache.ts";
 import { MAX_EVIDENCE_BYTES, type VerifiedEvidence } from "./nitro.ts";
 import type { Policy } from "./policy.ts";
 import { boundConfig, boundKeyset, boundModels } from "./preimages.ts";
+import type { ReceiptKey } from "./receipt.ts";
 import { formatTime } from "./time.ts";
 import { EVIDENCE_CHECKS } from "./checks.ts";
 import { Checklist, type Mode, type Verdict, type VerdictFacts } from "./verdict.ts";
@@ -72,14 +73,21 @@ interface EpochFacts<M extends Mode> {
  */
 export type VerifiedEpoch<M extends Mode = Mode> = Brand<EpochFacts<M>, "VerifiedEpoch">;
 
-/** The policy that each epoch was judged by; only appraisal adds to it. */
-const policies = new WeakMap<VerifiedEpoch, Policy>();
+/** What goes with an epoch and is not for callers to replace. */
+export interface Standing {
+  /** The policy that it was judged by. */
+  readonly policy: Policy;
+  readonly receiptKey: ReceiptKey;
+}
 
-/** The policy that `epoch` was judged by. @throws TypeError for an epoch that no appraisal made. */
-export function policyOf(epoch: VerifiedEpoch): Policy {
-  const policy = policies.get(epoch);
-  if (policy === undefined) throw new TypeError("an epoch that appraiseBundle did not make");
-  return policy;
+/** Of each epoch, for as long as somebody holds it; only appraisal adds to it. */
+const standings = new WeakMap<VerifiedEpoch, Standing>();
+
+/** Policy and key of `epoch`. @throws TypeError for an epoch that no appraisal made. */
+export function standingOf(epoch: VerifiedEpoch): Standing {
+  const standing = standings.get(epoch);
+  if (standing === undefined) throw new TypeError("an epoch that appraiseBundle did not make");
+  return standing;
 }
 
 /** What the steps have found so far. */
@@ -104,17 +112,17 @@ export async function appraiseBundle<M extends Mode>(
   const asked = snapshot(context);
   const checklist = new Checklist(EVIDENCE_CHECKS, EVIDENCE_WORDS);
   const known: Known = { platform: null, measurement: null };
-  let epoch: Omit<EpochFacts<M>, "verdict"> | null = null;
+  let judged: Judged<M> | null = null;
   try {
-    epoch = await judgeBundle(checklist, known, received, policy, asked);
+    judged = await judgeBundle(checklist, known, received, policy, asked);
   } catch (error) {
     if (!(error instanceof AttestationError)) throw error;
   }
   const verdict = checklist.verdict(factsOf(known, asked));
-  if (epoch === null || verdict.result !== "verified") return { verdict, epoch: null };
+  if (judged === null || verdict.result !== "verified") return { verdict, epoch: null };
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- this is the maker of VerifiedEpoch
-  const made = Object.freeze({ ...epoch, verdict }) as VerifiedEpoch<M>;
-  policies.set(made, policy);
+  const made = Object.freeze({ ...judged.facts, verdict }) as VerifiedEpoch<M>;
+  standings.set(made, { policy, receiptKey: judged.receiptKey });
   return { verdict, epoch: made };
 }
 
@@ -146,13 +154,19 @@ export async function appraiseDocument(
   return { verdict: checklist.verdict(factsOf(known, asked)) };
 }
 
+/** What judging a bundle yields beside its checks. */
+interface Judged<M extends Mode> {
+  readonly facts: Omit<EpochFacts<M>, "verdict">;
+  readonly receiptKey: ReceiptKey;
+}
+
 async function judgeBundle<M extends Mode>(
   checklist: Checklist,
   known: Known,
   bytes: Uint8Array,
   policy: Policy,
   context: AppraisalContext<M>,
-): Promise<Omit<EpochFacts<M>, "verdict">> {
+): Promise<Judged<M>> {
   // 1. The policy, then what was received, then whether its kind of hardware is trusted at all.
   await checklist.judge("policy", () => checks.policyInForce(policy, context.nowMs));
   const read = await checklist.judge("bundle", () => checks.readBundle(bytes));
@@ -165,7 +179,8 @@ async function judgeBundle<M extends Mode>(
   const binding = judged.binding;
   if (binding === null) throw new TypeError("a bundle without EpochBinding was accepted");
   // 3. The preimages are those it names.
-  const keyset = await checklist.judge("keyset", () => boundKeyset(bundle, binding, policy));
+  const bound = await checklist.judge("keyset", () => boundKeyset(bundle, binding, policy));
+  const { keyset, receiptKey } = bound;
   const models = await checklist.judge("modelset", () => boundModels(bundle, binding));
   const config = await checklist.judge("config", () => boundConfig(bundle, binding));
   await checklist.judge("register", () => checks.measuredModels(evidence, binding));
@@ -173,7 +188,7 @@ async function judgeBundle<M extends Mode>(
   await checklist.judge("models", () => checks.allowedModels(models, policy));
   await checklist.judge("suite", () => checks.allowedSuite(keyset.keyConfig, policy));
   await checklist.judge("freshness", () => checks.freshDocument(evidence, policy, context));
-  return {
+  const facts = {
     mode: context.mode,
     platform: named.trust.platform,
     measurement: known.measurement ?? "unchecked",
@@ -187,6 +202,7 @@ async function judgeBundle<M extends Mode>(
     config,
     binding,
   };
+  return { facts, receiptKey };
 }
 
 async function judgeDocument(

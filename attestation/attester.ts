@@ -4,19 +4,17 @@ export {
   type Awaitable,
   compareBytes,
   concatBytes,
-  decodeHex,
   decodeUtf8,
   encodeHex,
   encodeUtf8,
   equalBytes,
   joinBytes,
 } from "./bytes.ts";
-export { type Hashes, sha384, webHashes } from "./hashes.ts";
+export { type Hashes, webHashes } from "./hashes.ts";
 export {
   type CborKey,
   type CborMap,
   type CborProfile,
-  CborTag,
   type CborValue,
   decodeCbor,
   DETERMINISTIC,
@@ -24,8 +22,7 @@ export {
   isArray,
   isMap,
 } from "./cbor.ts";
-export type { Brand } from "./brand.ts";
-export { type CoseSign1, encodeCoseSign1, parseCoseSign1, sigStructure } from "./cose.ts";
+export { parseCoseSign1, sigStructure } from "./cose.ts";
 export {
   encodeEpochBinding,
   type EpochBinding,
@@ -34,16 +31,14 @@ export {
   modelsRegister,
 } from "./binding.ts";
 export { encodeKeyset, type Keyset } from "./keyset.ts";
-export { type AskedModel, encodeModelSet, type ModelRef } from "./models.ts";
+export { encodeModelSet, type ModelRef } from "./models.ts";
 export { encodeRuntimeConfig, type RuntimeConfig } from "./config.ts";
-export { type Bundle, encodeBundle, MAX_BUNDLE_BYTES } from "./bundle.ts";
-export { merkleLeaf, merkleRoot } from "./merkle.ts";
+export { type Bundle, encodeBundle } from "./bundle.ts";
 export { type Direction, type Head, Transcript } from "./transcript.ts";
 export {
   assembleReceipt,
   encodeReceiptClaims,
   exchangeId,
-  MAX_RECEIPT_BYTES,
   type Outcome,
   type Phase,
   type ReceiptClaims,

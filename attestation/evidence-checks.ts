@@ -131,9 +131,10 @@ export function requirePlatform(evidence: VerifiedEvidence, platform: Platform):
 
 /** @throws {@link AttestationError} `policy/debug`. */
 export function outOfDebug(evidence: Evidence, trusted: PlatformPolicy): Finding<null> {
-  const found = debugMode(evidence) ? "debug mode" : "production mode";
+  const debug = debugMode(evidence);
+  const found = debug ? "debug mode" : "production mode";
   const wanted = trusted.debug ? "production or debug mode" : "production mode";
-  if (!debugMode(evidence)) return { found, wanted, value: null };
+  if (!debug) return { found, wanted, value: null };
   if (!trusted.debug) throw new Refusal("policy/debug", found, wanted);
   const why =
     "The enclave runs in debug mode, as your policy allows: its operator can read it all.";

@@ -62,7 +62,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     measurement: {
       proves: "The enclave runs code that your policy lists.",
       wanted: "a measurement of the policy",
-      why: "The node runs another build than those you listed: often a newer release, sometimes changed code.",
+      why: "The node runs another build than you listed: often a newer release, sometimes changed code.",
       fix: "Compare the registers with your release's. Only if they are equal, add them to the policy.",
     },
     binding: {
@@ -105,13 +105,13 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     models: {
       proves: "The node serves a model that your policy lists, and none that it revokes.",
       wanted: "a model of the policy",
-      why: "The operator serves other models, or other versions of them, than those you listed.",
+      why: "The operator serves other models, or other versions, than you listed.",
       fix: "Compare digests with `countersign model digest`, and add the model if it is the one you want.",
     },
     suite: {
       proves: "The encryption is of a strength that your policy accepts.",
       wanted: "a suite of the policy",
-      why: "The node offers another encryption suite, often an older one without post-quantum protection.",
+      why: "The node offers another suite, often an older one without post-quantum protection.",
       fix: "Use a node with a suite you accept, or name the suite in the policy.",
     },
     freshness: {
@@ -209,7 +209,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "policy/unchecked": "untrusted",
     "binding/tag": {
       failure: "untrusted",
-      why: "The enclave made this document for another purpose than an epoch of this protocol.",
+      why: "The enclave made this document for another purpose than an epoch.",
       fix: "Fetch the node's own bundle; if this is it, the node does not speak this protocol.",
     },
     "binding/lifetime": "stale",
@@ -220,7 +220,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "binding/register": "tampered",
     "freshness/nonce": {
       failure: "stale",
-      why: "The document answers another challenge than yours, or none: somebody replays one, or a cache answered.",
+      why: "The document answers another challenge, or none: it is replayed, or from a cache.",
       fix: "Send a new challenge. If it fails again, do not use this node.",
     },
     "freshness/age": "stale",

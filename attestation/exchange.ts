@@ -2,19 +2,12 @@
  * Appraisal of one exchange: whether a receipt of a verified epoch fits what was sent and received.
  */
 import type { AskedModel } from "./models.ts";
-import { policyOf, type VerifiedEpoch } from "./appraisal.ts";
+import { type Standing, standingOf, type VerifiedEpoch } from "./appraisal.ts";
 import type { Awaitable } from "./bytes.ts";
 import { AttestationError } from "./errors.ts";
 import { EXCHANGE_WORDS } from "./exchange-words.ts";
 import * as checks from "./exchange-checks.ts";
-import type { Policy } from "./policy.ts";
-import {
-  importReceiptKey,
-  parseReceipt,
-  type Receipt,
-  type ReceiptKey,
-  verifyReceipt,
-} from "./receipt.ts";
+import { parseReceipt, type Receipt, type ReceiptKey, verifyReceipt } from "./receipt.ts";
 import type { Head } from "./transcript.ts";
 import { EXCHANGE_CHECKS } from "./checks.ts";
 import { Checklist, type Finding, Refusal, type Verdict } from "./verdict.ts";
@@ -62,9 +55,6 @@ export type ReceiptEvidence =
 /** Of a refusal that came before all of the request was read. */
 const BEGINNING = "The enclave saw the beginning of the request you sent, and refused it.";
 
-/** Epochs live as long as somebody holds them, and so do their imported keys. */
-const receiptKeys = new WeakMap<VerifiedEpoch, Promise<ReceiptKey>>();
-
 /**
  * Judges one exchange by the policy that its epoch was judged by: the epoch's checks, then receipt,
  * epoch, index, model, request, response, complete.
@@ -96,10 +86,10 @@ export async function judgeExchange(
   epoch: VerifiedEpoch,
   evidence: ReceiptEvidence,
 ): Promise<Verdict> {
-  const policy = policyOf(epoch);
+  const standing = standingOf(epoch);
   const checklist = new Checklist(EXCHANGE_CHECKS, EXCHANGE_WORDS, epoch.verdict.checks);
   try {
-    await judgeChecks(checklist, epoch, policy, evidence);
+    await judgeChecks(checklist, epoch, standing, evidence);
   } catch (error) {
     if (!(error instanceof AttestationError)) throw error;
   }
@@ -111,13 +101,13 @@ export async function judgeExchange(
 async function judgeChecks(
   checklist: Checklist,
   epoch: VerifiedEpoch,
-  policy: Policy,
+  { policy, receiptKey }: Standing,
   evidence: ReceiptEvidence,
 ): Promise<void> {
   const opened = evidence.kind === "unopened" ? null : evidence.exchange;
   const { receipt, nowMs } = evidence.kind === "unopened" ? evidence : evidence.exchange;
   // 1. The epoch's key signed it, and it is about that epoch.
-  const { claims } = await checklist.judge("receipt", () => signedReceipt(epoch, receipt));
+  const { claims } = await checklist.judge("receipt", () => signedReceipt(receiptKey, receipt));
   await checklist.judge("epoch", () => checks.ofEpoch(claims, epoch));
   // 2. It is the final receipt of this exchange, and the right model's.
   const at = { exchange: opened?.exchange ?? null, nowMs };
@@ -156,21 +146,10 @@ async function judgeChecks(
   await checklist.judge("complete", () => checks.whole(opened.complete));
 }
 
-async function signedReceipt(
-  epoch: VerifiedEpoch,
-  bytes: Uint8Array | null,
-): Promise<Finding<Receipt>> {
+async function signedReceipt(key: ReceiptKey, bytes: Uint8Array | null): Promise<Finding<Receipt>> {
   const wanted = "a receipt signed by the epoch's key, with low s";
   if (bytes === null) throw new Refusal("receipt/missing", "no receipt", wanted);
   const receipt = parseReceipt(bytes);
-  await verifyReceipt(receipt, await receiptKey(epoch));
+  await verifyReceipt(receipt, key);
   return { found: `${bytes.length} bytes, signed`, wanted, value: receipt };
-}
-
-function receiptKey(epoch: VerifiedEpoch): Promise<ReceiptKey> {
-  const known = receiptKeys.get(epoch);
-  if (known !== undefined) return known;
-  const key = importReceiptKey(epoch.receiptKey);
-  receiptKeys.set(epoch, key);
-  return key;
 }

@@ -9,7 +9,7 @@ import { webHashes } from "./hashes.ts";
 import { type Keyset, parseKeyset } from "./keyset.ts";
 import { type ModelRef, parseModelSet } from "./models.ts";
 import type { Policy } from "./policy.ts";
-import { importReceiptKey } from "./receipt.ts";
+import { importReceiptKey, type ReceiptKey } from "./receipt.ts";
 import { type Finding, Refusal } from "./verdict.ts";
 
 /** @throws {@link AttestationError} `policy/revoked`, `binding/keyset`, `keyset/structure`, `cbor/…`. */
@@ -17,11 +17,11 @@ export async function boundKeyset(
   bundle: Bundle,
   binding: EpochBinding,
   policy: Policy,
-): Promise<Finding<Keyset>> {
+): Promise<Finding<{ readonly keyset: Keyset; readonly receiptKey: ReceiptKey }>> {
   requireKeysetInForce(binding, policy);
   const finding = await bound("keyset", bundle.keyset, binding.keysetDigest, parseKeyset);
-  await importReceiptKey(finding.value.receiptKey);
-  return finding;
+  const keyset = finding.value;
+  return { ...finding, value: { keyset, receiptKey: await importReceiptKey(keyset.receiptKey) } };
 }
 
 /** @throws {@link AttestationError} `binding/models`, `models/structure`, `cbor/…`. */

@@ -1,15 +1,9 @@
 /** The receipts of one epoch together: an operator's record from which nothing was left out. */
-import { policyOf, type VerifiedEpoch } from "./appraisal.ts";
+import { standingOf, type VerifiedEpoch } from "./appraisal.ts";
 import { encodeHex } from "./bytes.ts";
 import { madeWithin, ofEpoch } from "./exchange-checks.ts";
 import type { Policy } from "./policy.ts";
-import {
-  importReceiptKey,
-  parseReceipt,
-  type ReceiptClaims,
-  type ReceiptKey,
-  verifyReceipt,
-} from "./receipt.ts";
+import { parseReceipt, type ReceiptClaims, type ReceiptKey, verifyReceipt } from "./receipt.ts";
 import { Refusal } from "./verdict.ts";
 
 /**
@@ -32,12 +26,11 @@ export async function verifyReceiptSequence(
   first: number,
   nowMs: number,
 ): Promise<readonly ReceiptClaims[]> {
-  const policy = policyOf(epoch);
-  const key = await importReceiptKey(epoch.receiptKey);
+  const { policy, receiptKey } = standingOf(epoch);
   const sequence: ReceiptClaims[] = [];
   const exchanges = new Set<string>();
   for (const bytes of receipts.map((receipt) => new Uint8Array(receipt))) {
-    const claims = await verifiedClaims(epoch, policy, key, bytes, nowMs);
+    const claims = await verifiedClaims(epoch, policy, receiptKey, bytes, nowMs);
     const wanted = first + sequence.length;
     if (claims.index !== wanted) {
       throw new Refusal("receipt/index", `index ${claims.index}`, `index ${wanted}`);

@@ -1,11 +1,6 @@
 /** The public types of @countersign/attestation/attester. Written by test/api/generate.ts. */
 /* oxlint-disable no-unused-private-class-members -- a declaration has no bodies */
 
-export interface AskedModel {
-  readonly id: string;
-  readonly version: string | null;
-}
-
 export declare class AttestationError extends Error {
   readonly name = "AttestationError";
   readonly code: AttestationErrorCode;
@@ -88,10 +83,6 @@ export type AttestationErrorCode =
 
 export type Awaitable<T> = T | Promise<T>;
 
-export type Brand<T, Name extends string> = T & {
-  readonly [brand]: Name;
-};
-
 export interface Bundle {
   readonly platform: string;
   readonly evidence: Uint8Array;
@@ -113,20 +104,8 @@ export interface CborProfile {
   readonly maxItems: number;
 }
 
-export declare class CborTag {
-  readonly tag: number;
-  readonly value: CborValue;
-  constructor(tag: number, value: CborValue);
-}
-
 export type CborValue =
   number | bigint | string | boolean | null | Uint8Array | readonly CborValue[] | CborMap | CborTag;
-
-export interface CoseSign1 {
-  readonly algorithm: CoseAlgorithm;
-  readonly payload: Uint8Array;
-  readonly signature: Uint8Array;
-}
 
 export declare const DETERMINISTIC: CborProfile;
 
@@ -158,11 +137,7 @@ export interface Keyset {
   readonly receiptKey: Uint8Array;
 }
 
-export declare const MAX_BUNDLE_BYTES = 262144;
-
 export declare const MAX_EPOCH_SECONDS = 10200;
-
-export declare const MAX_RECEIPT_BYTES = 4096;
 
 export declare const MODELS_REGISTER = 16;
 
@@ -220,15 +195,11 @@ export declare function concatBytes(...parts: readonly Uint8Array[]): Uint8Array
 
 export declare function decodeCbor(bytes: Uint8Array, profile: CborProfile): CborValue;
 
-export declare function decodeHex(text: string): Uint8Array | null;
-
 export declare function decodeUtf8(bytes: Uint8Array): string;
 
 export declare function encodeBundle(bundle: Bundle): Uint8Array;
 
 export declare function encodeCbor(value: CborValue): Uint8Array;
-
-export declare function encodeCoseSign1(sign1: CoseSign1): Uint8Array;
 
 export declare function encodeEpochBinding(binding: EpochBinding): Uint8Array;
 
@@ -254,24 +225,21 @@ export declare function isMap(value: CborValue | undefined): value is CborMap;
 
 export declare function joinBytes(parts: readonly Uint8Array[]): Uint8Array;
 
-export declare function merkleLeaf(hashes: Hashes, value: Uint8Array): Awaitable<Uint8Array>;
-
-export declare function merkleRoot(
-  hashes: Hashes,
-  leafHashes: readonly Uint8Array[],
-): Awaitable<Uint8Array>;
-
 export declare function modelsRegister(modelsDigest: Uint8Array): Promise<Uint8Array>;
 
 export declare function parseCoseSign1(bytes: Uint8Array, profile: CoseProfile): CoseSign1;
 
 export declare function receiptToBeSigned(payload: Uint8Array): Uint8Array;
 
-export declare function sha384(...parts: readonly Uint8Array[]): Promise<Uint8Array>;
-
 export declare function sigStructure(algorithm: CoseAlgorithm, payload: Uint8Array): Uint8Array;
 
 export declare const webHashes: Hashes;
+
+declare class CborTag {
+  readonly tag: number;
+  readonly value: CborValue;
+  constructor(tag: number, value: CborValue);
+}
 
 type CoseAlgorithm = "ES256" | "ES384";
 
@@ -281,8 +249,12 @@ interface CoseProfile {
   readonly maxBytes: number;
 }
 
-declare const PHASES: readonly ["checkpoint", "final", "aborted"];
+interface CoseSign1 {
+  readonly algorithm: CoseAlgorithm;
+  readonly payload: Uint8Array;
+  readonly signature: Uint8Array;
+}
 
-declare const brand: unique symbol;
+declare const PHASES: readonly ["checkpoint", "final", "aborted"];
 
 export {};
