@@ -32,6 +32,12 @@ export type EnclaveErrorCode =
   | "model/external-data"
   | "model/unsupported"
   | "model/load"
+  // Loading a Hugging Face export
+  | "model/config"
+  | "model/tokenizer"
+  | "model/template"
+  | "model/cache"
+  | "model/memory"
   // One inference
   | RequestErrorCode;
 
@@ -75,6 +81,12 @@ export type RequestErrorCode =
   | "output/unknown"
   | "output/duplicate"
   | "output/binary-only"
+  // The caller's, where it asks for text
+  | "request/unsupported"
+  | "prompt/template"
+  | "prompt/too-long"
+  | "constraint/schema"
+  | "memory/full"
   // The enclave's
   | "queue/full"
   | "inference/timeout"
@@ -88,9 +100,16 @@ export type RequestErrorCode =
 export class EnclaveError extends Error {
   override readonly name = "EnclaveError";
   readonly code: EnclaveErrorCode;
+  /** The field of the request or file that is at fault, where it has a name. */
+  readonly param: string | null;
 
-  constructor(code: EnclaveErrorCode, message: string, options?: ErrorOptions) {
+  constructor(
+    code: EnclaveErrorCode,
+    message: string,
+    options?: ErrorOptions & { readonly param?: string },
+  ) {
     super(`${code}: ${message}`, options);
     this.code = code;
+    this.param = options?.param ?? null;
   }
 }
