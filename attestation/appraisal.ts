@@ -182,7 +182,7 @@ async function judgeBundle<M extends Mode>(
   const bound = await checklist.judge("keyset", () => boundKeyset(bundle, binding, policy));
   const { keyset, receiptKey } = bound;
   const models = await checklist.judge("modelset", () => boundModels(bundle, binding));
-  const config = await checklist.judge("config", () => boundConfig(bundle, binding));
+  const config = await checklist.judge("config", () => boundConfig(bundle, binding, policy));
   await checklist.judge("register", () => checks.measuredModels(evidence, binding));
   // 4. What they name is acceptable, now.
   await checklist.judge("models", () => checks.allowedModels(models, policy));

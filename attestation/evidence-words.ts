@@ -12,7 +12,7 @@ interface EvidenceWords extends Words {
 const CERTIFICATE: Remedy = {
   failure: "malformed",
   why: "A certificate in the document is damaged, or of a form that the vendor does not write.",
-  fix: "Fetch the document again. If it is the same, do not use it.",
+  fix: "Fetch the bundle again. If it fails again, do not use this node.",
 };
 const ISSUANCE: Remedy = {
   failure: "untrusted",
@@ -45,7 +45,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
       proves: "The hardware signed this document, and no byte of it was changed since.",
       wanted: "an ES384 signature by the document's certificate",
       why: "The document was changed after the hardware signed it.",
-      fix: "Fetch it again. If it fails again, do not use this node, and tell its operator.",
+      fix: "Fetch the bundle again. If it fails again, do not use this node.",
     },
     chain: {
       proves: "The signing certificate leads to a hardware vendor's root that your policy pins.",
@@ -62,7 +62,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     measurement: {
       proves: "The enclave runs code that your policy lists.",
       wanted: "a measurement of the policy",
-      why: "The node runs another build than you listed: often a newer release, sometimes changed code.",
+      why: "The node runs another build than you listed: a newer release, or changed code.",
       fix: "Compare the registers with your release's. Only if they are equal, add them to the policy.",
     },
     binding: {
@@ -167,8 +167,8 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "chain/name": "tampered",
     "chain/validity": {
       failure: "expired",
-      why: "Certificates live from three hours to weeks. The document is old, or your clock is wrong.",
-      fix: "Fetch a new bundle and compare your clock. A record can be judged at its own time; what fails then is not genuine.",
+      why: "The document is old, or your clock is wrong.",
+      fix: "Fetch the bundle again and compare your clock. Judge a record at its own time.",
     },
     "chain/constraints": ISSUANCE,
     "chain/extension": ISSUANCE,
@@ -188,7 +188,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     },
     "policy/expired": {
       failure: "expired",
-      why: "The policy's date has passed, so that old decisions do not live for ever.",
+      why: "The policy's date has passed.",
       fix: "Review the policy, set a new `expires`, and replace the file.",
     },
     "policy/platform": "untrusted",
@@ -206,11 +206,16 @@ export const EVIDENCE_WORDS: EvidenceWords = {
       why: "The policy asks for an answer to your own challenge, and none was sent.",
       fix: "Send the node a random nonce: `countersign attest NODE --challenge`.",
     },
+    "policy/padding": {
+      failure: "untrusted",
+      why: "The node does not hide how long its answers are.",
+      fix: "Use a node that pads, or take `padding` out of the policy.",
+    },
     "policy/unchecked": "untrusted",
     "binding/tag": {
       failure: "untrusted",
       why: "The enclave made this document for another purpose than an epoch.",
-      fix: "Fetch the node's own bundle; if this is it, the node does not speak this protocol.",
+      fix: "Fetch the bundle again. If it fails again, do not use this node.",
     },
     "binding/lifetime": "stale",
     "binding/document": "tampered",
@@ -227,7 +232,7 @@ export const EVIDENCE_WORDS: EvidenceWords = {
     "freshness/future": {
       failure: "stale",
       why: "The document is dated later than your clock: one of the two clocks is wrong.",
-      fix: "Set your clock by the network's and judge again.",
+      fix: "Compare your clock with the network's.",
     },
   },
 };

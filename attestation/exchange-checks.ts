@@ -2,15 +2,16 @@
 import type { VerifiedEpoch } from "./appraisal.ts";
 import { encodeHex, equalBytes } from "./bytes.ts";
 import { modelStanding, type Policy } from "./policy.ts";
-import { type AskedModel, type ModelRef, sameModel } from "./models.ts";
-import type { ReceiptClaims } from "./receipt.ts";
+import type { AskedModel } from "./asked.ts";
+import { type ModelRef, sameModel } from "./models.ts";
+import type { Phase, ReceiptClaims } from "./receipt.ts";
 import { skewSeconds } from "./evidence-checks.ts";
 import { formatTime } from "./time.ts";
 import type { Head } from "./transcript.ts";
 import { type Finding, Refusal } from "./verdict.ts";
 
-/** Offline nobody knows `enc`, and so not which exchange a receipt is of. */
-const OF_SOME_EXCHANGE = "The receipt is a final one, made within the epoch.";
+/** Offline nobody knows which exchange a receipt is of. */
+const OF_SOME_EXCHANGE = "The receipt was made within the epoch.";
 
 /** RFC 9110 §15.5: from here on a status says that the request was refused. */
 const FIRST_REFUSAL = 400;
@@ -27,26 +28,55 @@ function epochText(epoch: Pick<ReceiptClaims, "keysetDigest" | "documentDigest">
   return `keyset ${encodeHex(epoch.keysetDigest)}, document ${encodeHex(epoch.documentDigest)}`;
 }
 
-/** @throws {@link AttestationError} `receipt/phase`, `receipt/exchange`, `receipt/time`. */
-export function finalOfExchange(
+/** What a receipt of an exchange of ours has to be. */
+export interface Place {
+  /** Its cti; null offline, where nobody knows `enc`, and so not which exchange a receipt is of. */
+  readonly exchange: Uint8Array | null;
+  readonly phase: Exclude<Phase, "aborted">;
+  /** SHA-256 of the receipt before it. */
+  readonly previous: Uint8Array | null;
+}
+
+/**
+ * @param place - null of a proof, which may be of any receipt of its exchange.
+ * @throws {@link AttestationError} `receipt/phase`, `receipt/exchange`, `receipt/previous`,
+ * `receipt/time`.
+ */
+export function ofExchange(
   claims: ReceiptClaims,
   epoch: VerifiedEpoch,
   policy: Policy,
-  at: { readonly exchange: Uint8Array | null; readonly nowMs: number },
+  at: { readonly place: Place | null; readonly nowMs: number },
 ): Finding<null> {
-  const { phase, exchange, index } = claims;
-  if (phase !== "final") throw new Refusal("receipt/phase", `phase ${phase}`, "phase final");
-  if (at.exchange !== null && !equalBytes(exchange, at.exchange)) {
-    const wanted = `exchange ${encodeHex(at.exchange)}`;
-    throw new Refusal("receipt/exchange", `exchange ${encodeHex(exchange)}`, wanted);
-  }
-  const { made, wanted } = madeWithin(claims, epoch, policy, at.nowMs);
+  const { phase, index } = claims;
+  const { place, nowMs } = at;
+  if (place !== null) requirePlace(claims, place);
+  const { made, wanted } = madeWithin(claims, epoch, policy, nowMs);
   const finding = {
     found: `index ${index}, ${made}`,
-    wanted: `final, made ${wanted}`,
+    wanted: `${place?.phase ?? phase}, made ${wanted}`,
     value: null,
   };
-  return at.exchange === null ? { ...finding, why: OF_SOME_EXCHANGE } : finding;
+  const known = place !== null && place.exchange !== null;
+  return known ? finding : { ...finding, why: OF_SOME_EXCHANGE };
+}
+
+function requirePlace(claims: ReceiptClaims, place: Place): void {
+  const { exchange, phase } = claims;
+  if (phase !== place.phase) {
+    throw new Refusal("receipt/phase", `phase ${phase}`, `phase ${place.phase}`);
+  }
+  if (place.exchange !== null && !equalBytes(exchange, place.exchange)) {
+    const wanted = `exchange ${encodeHex(place.exchange)}`;
+    throw new Refusal("receipt/exchange", `exchange ${encodeHex(exchange)}`, wanted);
+  }
+  const found = previousText(claims.previous);
+  const wanted = previousText(place.previous);
+  if (found !== wanted) throw new Refusal("receipt/previous", found, wanted);
+}
+
+function previousText(previous: Uint8Array | null): string {
+  return previous === null ? "no receipt before it" : `receipt ${encodeHex(previous)} before it`;
 }
 
 /** A receipt is made in its epoch, and not later than now. @throws {@link AttestationError} `receipt/time`. */
@@ -131,14 +161,16 @@ function askedText(asked: AskedModel | null): string {
 /**
  * How much of the request the enclave commits to.
  *
- * A refusal may come before the whole request was read; any other answer is to all of it.
+ * A refusal may come before the whole request was read, and so may a checkpoint; any other answer is
+ * to all of it.
  *
- * @param sent - leaves there are here. @param exact - whether a refusal, too, must be to all.
+ * @param sent - leaves there are here. @param exact - whether these, too, must be to all.
  * @throws {@link AttestationError} `transcript/request`.
  */
 export function requireLeaves(claims: ReceiptClaims, sent: number, exact: boolean): void {
   const { leaves } = claims.request;
-  const part = !exact && claims.outcome.status >= FIRST_REFUSAL;
+  const early = claims.phase !== "final" || claims.outcome.status >= FIRST_REFUSAL;
+  const part = !exact && early;
   if (leaves > sent || (!part && leaves !== sent)) {
     const wanted = part ? `at most ${sent} leaves` : `${sent} leaves`;
     throw new Refusal("transcript/request", `${leaves} leaves`, wanted);
@@ -177,6 +209,11 @@ export function sameHead(
 export function requireStatus(claims: ReceiptClaims, status: number | null): void {
   if (status === null || status === claims.outcome.status) return;
   throw new Refusal("receipt/status", `status ${claims.outcome.status}`, `status ${status}`);
+}
+
+/** Only a final receipt ends an exchange. @throws {@link AttestationError} `receipt/phase`. */
+export function requireFinal({ phase }: ReceiptClaims): void {
+  if (phase !== "final") throw new Refusal("receipt/phase", `phase ${phase}`, "phase final");
 }
 
 /** @throws {@link AttestationError} `transcript/incomplete`. */

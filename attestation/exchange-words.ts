@@ -73,6 +73,11 @@ export const EXCHANGE_WORDS: ExchangeWords = {
     "receipt/epoch": "tampered",
     "receipt/index": "malformed",
     "receipt/exchange": "tampered",
+    "receipt/previous": {
+      failure: "tampered",
+      why: "Receipts of this exchange are missing between the last one you have and this one, or were swapped.",
+      fix: "Do not use the answer. Ask again.",
+    },
     "receipt/model": "tampered",
     "receipt/phase": {
       failure: "truncated",

@@ -1,21 +1,31 @@
 /**
  * Appraisal of one exchange: whether a receipt of a verified epoch fits what was sent and received.
  */
-import type { AskedModel } from "./models.ts";
+import type { AskedModel } from "./asked.ts";
 import { type Standing, standingOf, type VerifiedEpoch } from "./appraisal.ts";
 import type { Awaitable } from "./bytes.ts";
 import { AttestationError } from "./errors.ts";
 import { EXCHANGE_WORDS } from "./exchange-words.ts";
 import * as checks from "./exchange-checks.ts";
-import { parseReceipt, type Receipt, type ReceiptKey, verifyReceipt } from "./receipt.ts";
+import {
+  parseReceipt,
+  type Phase,
+  type Receipt,
+  type ReceiptKey,
+  verifyReceipt,
+} from "./receipt.ts";
 import type { Head } from "./transcript.ts";
 import { EXCHANGE_CHECKS } from "./checks.ts";
 import { Checklist, type Finding, Refusal, type Verdict } from "./verdict.ts";
 
 /** What a Relying Party holds of an exchange of its own. */
 export interface ExchangeEvidence {
-  /** The final receipt; null where the answer ended without one. */
+  /** The receipt to be judged; null where the answer ended without one. */
   readonly receipt: Uint8Array | null;
+  /** Which one it must be: the last, or one on the way, over what was received before it. */
+  readonly phase: Exclude<Phase, "aborted">;
+  /** SHA-256 of the checkpoint receipt that came before it; null where none did. */
+  readonly previous: Uint8Array | null;
   /** The id that the receipt must carry, 16 bytes; null offline, where `enc` is not known. */
   readonly exchange: Uint8Array | null;
   /** The head over the first leaves of what was sent; asked for at most `requestLeaves`. */
@@ -52,8 +62,8 @@ export type ReceiptEvidence =
     }
   | { readonly kind: "unopened"; readonly receipt: Uint8Array; readonly nowMs: number };
 
-/** Of a refusal that came before all of the request was read. */
-const BEGINNING = "The enclave saw the beginning of the request you sent, and refused it.";
+/** Of a refusal, or a checkpoint, that came before all of the request was read. */
+const BEGINNING = "The enclave saw the beginning of the request you sent.";
 
 /**
  * Judges one exchange by the policy that its epoch was judged by: the epoch's checks, then receipt,
@@ -61,7 +71,8 @@ const BEGINNING = "The enclave saw the beginning of the request you sent, and re
  *
  * A receipt names the document its epoch was opened with. A document made for a challenge has
  * another digest: who challenges a node judges receipts with the epoch's published bundle, whose
- * keyset digest is the same. Never throws for what the receipt is; that is in the verdict.
+ * keyset digest is the same. A checkpoint that holds leaves the verdict "incomplete", with no failure:
+ * all that is missing is the end. Never throws for what the receipt is; that is in the verdict.
  *
  * @throws TypeError for an epoch that no appraisal made.
  */
@@ -70,11 +81,12 @@ export function appraiseExchange(
   evidence: ExchangeEvidence,
 ): Promise<Verdict> {
   // Copies: what is judged must not change while signatures are pending.
-  const { receipt, exchange } = evidence;
+  const { receipt, exchange, previous } = evidence;
   const held = {
     ...evidence,
     receipt: receipt === null ? null : new Uint8Array(receipt),
     exchange: exchange === null ? null : new Uint8Array(exchange),
+    previous: previous === null ? null : new Uint8Array(previous),
     requestHead: (leaves: number) => evidence.requestHead(leaves),
     responseHead: () => evidence.responseHead(),
   };
@@ -109,16 +121,19 @@ async function judgeChecks(
   // 1. The epoch's key signed it, and it is about that epoch.
   const { claims } = await checklist.judge("receipt", () => signedReceipt(receiptKey, receipt));
   await checklist.judge("epoch", () => checks.ofEpoch(claims, epoch));
-  // 2. It is the final receipt of this exchange, and the right model's.
-  const at = { exchange: opened?.exchange ?? null, nowMs };
-  await checklist.judge("index", () => checks.finalOfExchange(claims, epoch, policy, at));
+  // 2. It is the receipt of this exchange that it has to be, and the right model's.
+  const at = { place: evidence.kind === "own" ? evidence.exchange : null, nowMs };
+  await checklist.judge("index", () => checks.ofExchange(claims, epoch, policy, at));
   const asked = opened?.asked ?? null;
   await checklist.judge("model", () => checks.rightModel(claims, epoch, policy, asked));
   // 3. Both directions are as they were here, and whole.
   if (opened === null) {
     await checklist.judge("request", () => checks.unopened("the request"));
     await checklist.judge("response", () => checks.unopened("the answer"));
-    await checklist.judge("complete", () => checks.unopened("a complete answer"));
+    await checklist.judge("complete", () => {
+      checks.requireFinal(claims);
+      return checks.unopened("a complete answer");
+    });
     return;
   }
   await checklist.judge("request", async () => {
@@ -143,7 +158,11 @@ async function judgeChecks(
     const ours = await opened.responseHead();
     return checks.sameHead("transcript/response", claims.response, ours);
   });
-  await checklist.judge("complete", () => checks.whole(opened.complete));
+  if (evidence.kind === "own" && opened.phase === "checkpoint") return;
+  await checklist.judge("complete", () => {
+    checks.requireFinal(claims);
+    return checks.whole(opened.complete);
+  });
 }
 
 async function signedReceipt(key: ReceiptKey, bytes: Uint8Array | null): Promise<Finding<Receipt>> {

@@ -65,13 +65,8 @@ export {
   parseEpochBinding,
 } from "./binding.ts";
 export { encodeKeyset, type Keyset, parseKeyset, type Suite, suiteOf, SUITES } from "./keyset.ts";
-export {
-  type AskedModel,
-  encodeModelSet,
-  modelOfPath,
-  type ModelRef,
-  parseModelSet,
-} from "./models.ts";
+export { encodeModelSet, type ModelRef, parseModelSet } from "./models.ts";
+export { type AskedModel, askedModel, modelOfPath } from "./asked.ts";
 export { encodeRuntimeConfig, parseRuntimeConfig, type RuntimeConfig } from "./config.ts";
 export { type Bundle, encodeBundle, MAX_BUNDLE_BYTES, parseBundle } from "./bundle.ts";
 export {

@@ -149,7 +149,12 @@ async function climb(hashes: Hashes, proof: ConsistencyProof): Promise<void> {
   if (!equalBytes(sr, proof.secondRoot)) throw inconsistent("path leads to another second root");
 }
 
-function merkleNode(hashes: Hashes, left: Uint8Array, right: Uint8Array): Awaitable<Uint8Array> {
+/** The hash of a node over its two children. */
+export function merkleNode(
+  hashes: Hashes,
+  left: Uint8Array,
+  right: Uint8Array,
+): Awaitable<Uint8Array> {
   return hashes.sha256(concatBytes(NODE, left, right));
 }
 

@@ -17,13 +17,6 @@ const MAX_MODELS = 1024;
 
 const MODEL_SET: Shape = { code: "models/structure", name: "ModelSet", tag: TAG, required: [1, 2] };
 
-/** A model as a request names it. */
-export interface AskedModel {
-  readonly id: string;
-  /** Null where the request leaves the version to the enclave. */
-  readonly version: string | null;
-}
-
 /** One model: its id and version, and the digest of its manifest. */
 export interface ModelRef {
   readonly id: string;
@@ -90,20 +83,4 @@ function compareModels(a: ModelRef, b: ModelRef): number {
   if (a.id !== b.id) return a.id < b.id ? -1 : 1;
   if (a.version !== b.version) return a.version < b.version ? -1 : 1;
   return 0;
-}
-
-/** The model that a path of the KServe API runs, or null where the path names none. PROTOCOL.md §7. */
-export function modelOfPath(path: string): AskedModel | null {
-  const match = /^\/v2\/models\/([^/?]+)(?:\/versions\/([^/?]+))?\/infer(?:\?|$)/u.exec(path);
-  if (match?.[1] === undefined) return null;
-  return { id: decoded(match[1]), version: match[2] === undefined ? null : decoded(match[2]) };
-}
-
-function decoded(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    // Not percent-encoding: nothing has this name, and the enclave will say so.
-    return segment;
-  }
 }

@@ -1,7 +1,7 @@
 /**
  * Appraisal policy: whom the Relying Party trusts, in JSON, the same file for every surface.
  *
- * Nothing has a default. A check is switched off only by its own word: `"measurements":
+ * Nothing that is trusted has a default. A check is switched off only by its own word: `"measurements":
  * "unchecked"`, `"models": "any"`, `"freshness": "unchecked"`. Whether a policy has expired is a
  * check of the appraisal, which is told the time; here only its form is judged.
  */
@@ -27,6 +27,7 @@ const MAX_ROOTS = 16;
 const MAX_AGE_SECONDS = 604_800;
 const MAX_SKEW_SECONDS = 3600;
 
+const REQUIREMENTS = ["optional", "required"] as const;
 const CODE_REGISTERS = IMAGE_REGISTERS.map((index) => `pcr${index}`);
 const OTHER_REGISTERS = Array.from({ length: 29 }, (_, i) => `pcr${i + 3}`);
 
@@ -53,11 +54,14 @@ export interface AllowedModel {
   readonly digest: Uint8Array;
 }
 
+/** Whether something has to be there. */
+export type Requirement = (typeof REQUIREMENTS)[number];
+
 /** How recent a live document has to be. */
 export interface Freshness {
   readonly maxAgeSeconds: number;
   readonly skewSeconds: number;
-  readonly challenge: "optional" | "required";
+  readonly challenge: Requirement;
 }
 
 /** An appraisal policy (RFC 9334 §8.5), as {@link parsePolicy} read it. */
@@ -70,6 +74,8 @@ export interface Policy {
   readonly freshness: Freshness | "unchecked";
   readonly suites: readonly Suite[];
   readonly revoked: Revoked;
+  /** Whether the enclave must fill up what it sends to buckets. Where the file says nothing: optional. */
+  readonly padding: Requirement;
 }
 
 /** What was good once and is known to be bad; it goes before everything that is allowed. */
@@ -92,15 +98,10 @@ export function parsePolicy(text: string): Policy {
   // The version first: it says what the other keys mean.
   const version = root.members().get("version");
   if (version !== undefined && version.value !== 1) throw version.refusal("want 1");
-  const file = root.object([
-    "version",
-    "expires",
-    "platforms",
-    "models",
-    "freshness",
-    "suites",
-    "revoked",
-  ]);
+  const file = root.object(
+    ["version", "expires", "platforms", "models", "freshness", "suites", "revoked"],
+    ["padding"],
+  );
   // What is revoked comes first, so that whatever is allowed as well is refused where it stands.
   const revoked = parseRevoked(file.get("revoked"));
   return {
@@ -111,6 +112,7 @@ export function parsePolicy(text: string): Policy {
     freshness: parseFreshness(file.get("freshness")),
     suites: unique(file.get("suites").items(1, MAX_LIST), (item) => item.oneOf(SUITES)),
     revoked,
+    padding: file.find("padding")?.oneOf(REQUIREMENTS) ?? "optional",
   };
 }
 
@@ -252,7 +254,7 @@ function parseFreshness(node: JsonNode): Freshness | "unchecked" {
   return {
     maxAgeSeconds: fields.get("maxAgeSeconds").integer(1, MAX_AGE_SECONDS),
     skewSeconds: fields.get("skewSeconds").integer(0, MAX_SKEW_SECONDS),
-    challenge: fields.get("challenge").oneOf(["optional", "required"]),
+    challenge: fields.get("challenge").oneOf(REQUIREMENTS),
   };
 }
 

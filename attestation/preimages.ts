@@ -12,6 +12,9 @@ import type { Policy } from "./policy.ts";
 import { importReceiptKey, type ReceiptKey } from "./receipt.ts";
 import { type Finding, Refusal } from "./verdict.ts";
 
+/** What RuntimeConfig says of padding where lengths are filled up. */
+const PADDED = "buckets";
+
 /** @throws {@link AttestationError} `policy/revoked`, `binding/keyset`, `keyset/structure`, `cbor/…`. */
 export async function boundKeyset(
   bundle: Bundle,
@@ -32,12 +35,18 @@ export function boundModels(
   return bound("models", bundle.models, binding.modelsDigest, parseModelSet);
 }
 
-/** @throws {@link AttestationError} `binding/config`, `config/structure`, `cbor/…`. */
-export function boundConfig(
+/** @throws {@link AttestationError} `binding/config`, `config/structure`, `policy/padding`, `cbor/…`. */
+export async function boundConfig(
   bundle: Bundle,
   binding: EpochBinding,
+  policy: Policy,
 ): Promise<Finding<RuntimeConfig>> {
-  return bound("config", bundle.config, binding.configDigest, parseRuntimeConfig);
+  const finding = await bound("config", bundle.config, binding.configDigest, parseRuntimeConfig);
+  const padding = finding.value.features.get("padding");
+  if (policy.padding === "required" && padding !== PADDED) {
+    throw new Refusal("policy/padding", `padding ${String(padding)}`, `padding ${PADDED}`);
+  }
+  return finding;
 }
 
 async function bound<T>(

@@ -22,7 +22,7 @@ import { EVIDENCE_WORDS } from "./evidence-words.ts";
 import { EXCHANGE_WORDS } from "./exchange-words.ts";
 import { judgeExchange, type ReceiptEvidence } from "./exchange.ts";
 import type { Hashes } from "./hashes.ts";
-import { modelOfPath } from "./models.ts";
+import { askedModel } from "./asked.ts";
 import type { Policy } from "./policy.ts";
 import { shownPath, shownStatus } from "./preamble.ts";
 import { MAX_RECEIPT_BYTES, parseReceipt, type ReceiptClaims } from "./receipt.ts";
@@ -125,13 +125,20 @@ export interface ProofAppraisal {
   readonly proof: Proof | null;
   /** What the receipt says; null unless the verdict is "verified". */
   readonly claims: ReceiptClaims | null;
+  /**
+   * What the receipt of an exchange says that it shows unfinished, a checkpoint's for example: null
+   * unless the verdict is "rejected" for that alone.
+   */
+  readonly unfinished: ReceiptClaims | null;
 }
 
 /**
  * Judges a proof offline: certificates at the document's time, the policy's expiry at `nowMs`.
  *
  * Without an opening the checks of request, response and completeness are skipped by design, and
- * the verdict says so: it can be "verified" for what the receipt claims. Never throws for what the
+ * the verdict says so: it can be "verified" for what the receipt claims. The proof of a checkpoint is
+ * "rejected", as truncated, by the check of completeness alone: all before it holds for what came
+ * until then. Never throws for what the
  * proof or the policy is; that is in the verdict. A time that is none is a TypeError.
  *
  * @param bytes - the proof file, at most 256 MiB. @param context - `nowMs`: Unix milliseconds.
@@ -149,14 +156,29 @@ export async function appraiseProof(
     proof = parseProof(bytes);
   } catch (error) {
     if (!(error instanceof AttestationError)) throw error;
-    return { verdict: unreadable(error, nowMs), proof: null, claims: null };
+    return { verdict: unreadable(error, nowMs), proof: null, claims: null, unfinished: null };
   }
   const archive = { mode: "archive", nowMs, nonce: null } as const;
   const { verdict: evidence, epoch } = await appraiseBundle(proof.bundle, policy, archive);
-  if (epoch === null) return { verdict: withoutExchange(evidence), proof, claims: null };
+  if (epoch === null) {
+    return { verdict: withoutExchange(evidence), proof, claims: null, unfinished: null };
+  }
   const verdict = await judgeExchange(epoch, openedEvidence(proof, hashes, nowMs));
-  const claims = verdict.result === "verified" ? parseReceipt(proof.receipt).claims : null;
-  return { verdict, proof, claims };
+  const unfinished = isUnfinished(verdict);
+  const verified = verdict.result === "verified";
+  const claims = verified || unfinished ? parseReceipt(proof.receipt).claims : null;
+  return {
+    verdict,
+    proof,
+    claims: verified ? claims : null,
+    unfinished: unfinished ? claims : null,
+  };
+}
+
+/** Whether all that fails is that the receipt ends no exchange. */
+function isUnfinished({ checks }: Verdict): boolean {
+  const failed = checks.find(({ status }) => status === "fail");
+  return failed?.id === "complete" && failed.code === "receipt/phase";
 }
 
 /** Nothing is hashed before it is asked for: a receipt that fails costs no more than its signature. */
@@ -172,6 +194,9 @@ function openedEvidence(proof: Proof, hashes: Hashes, nowMs: number): ReceiptEvi
   const path = shownPath(request[0]);
   const exchange = {
     receipt,
+    // Of a proof, any receipt will do; only a final one is verified.
+    phase: "final" as const,
+    previous: null,
     exchange: null,
     requestHead: (leaves: number) => headOf("request", request.slice(0, leaves)),
     requestLeaves: request.length,
@@ -180,7 +205,7 @@ function openedEvidence(proof: Proof, hashes: Hashes, nowMs: number): ReceiptEvi
     // 0 is a status that no receipt carries.
     status: shownStatus(response[0]) ?? 0,
     complete: true,
-    asked: path === null ? null : modelOfPath(path),
+    asked: path === null ? null : askedModel(path, request.slice(1)),
     nowMs,
   };
   return {

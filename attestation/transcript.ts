@@ -9,7 +9,8 @@
 import { andThen } from "./awaitable.ts";
 import type { Awaitable } from "./bytes.ts";
 import type { Hashes } from "./hashes.ts";
-import { merkleLeaf, merkleRoot } from "./merkle.ts";
+import { merkleLeaf } from "./merkle.ts";
+import { MerkleTree } from "./merkle-tree.ts";
 import { DIGEST_BYTES } from "./structure.ts";
 
 /** Which half of an exchange a transcript is of. */
@@ -37,7 +38,7 @@ export class Transcript {
   readonly #hashes: Hashes;
   readonly #kc: Uint8Array;
   readonly #direction: Direction;
-  readonly #leafHashes: Awaitable<Uint8Array>[] = [];
+  readonly #tree: MerkleTree;
   /** At i: bytes in leaves 0 to i. */
   readonly #sums: number[] = [];
 
@@ -47,25 +48,23 @@ export class Transcript {
       throw new TypeError(`transcript key of ${kc.length} bytes, want ${DIGEST_BYTES}`);
     }
     this.#hashes = hashes;
+    this.#tree = new MerkleTree(hashes);
     this.#kc = new Uint8Array(kc);
     this.#direction = direction;
   }
 
   /** Leaves appended so far. */
   get leaves(): number {
-    return this.#leafHashes.length;
+    return this.#tree.size;
   }
 
   /** Appends one leaf; its bytes are read, or copied, before this returns. */
   append(leaf: Uint8Array): Awaitable<void> {
-    const index = this.#leafHashes.length;
+    const index = this.#tree.size;
     this.#sums.push((this.#sums.at(-1) ?? 0) + leaf.length);
     const leafHash = this.#leafHash(index, leaf);
-    this.#leafHashes.push(leafHash);
-    if (!(leafHash instanceof Promise)) return undefined;
-    return leafHash.then((hash) => {
-      this.#leafHashes[index] = hash;
-    });
+    this.#tree.append(leafHash);
+    return leafHash instanceof Promise ? leafHash.then(() => undefined) : undefined;
   }
 
   /**
@@ -73,15 +72,9 @@ export class Transcript {
    *
    * @throws RangeError where there are fewer.
    */
-  head(leaves: number = this.#leafHashes.length): Awaitable<Head> {
-    if (!Number.isSafeInteger(leaves) || leaves < 0 || leaves > this.#leafHashes.length) {
-      throw new RangeError(`head over ${leaves} of ${this.#leafHashes.length} leaves`);
-    }
+  head(leaves: number = this.#tree.size): Awaitable<Head> {
+    const root = this.#tree.root(leaves);
     const bytes = leaves === 0 ? 0 : (this.#sums[leaves - 1] ?? 0);
-    const first = this.#leafHashes.slice(0, leaves);
-    const ready = first.filter((hash) => hash instanceof Uint8Array);
-    const all = ready.length === first.length ? ready : Promise.all(first);
-    const root = andThen(all, (known) => merkleRoot(this.#hashes, known));
     return andThen(root, (value) => ({ leaves, root: value, bytes }));
   }
 

@@ -39,14 +39,34 @@ export class ClientError extends Error {
   }
 }
 
+/**
+ * What an enclave signed of a stream on its way: how much of it is proven where it breaks off.
+ */
+export interface Checkpoint {
+  /** Leaves of the answer's transcript that it covers, the header section among them. */
+  readonly leaves: number;
+  /** Their bytes. */
+  readonly bytes: number;
+  /** When it was signed, Unix milliseconds. */
+  readonly issuedAtMs: number;
+  /** A `.proof` file of what came until then. Judged, it is "rejected" as truncated, by completeness alone. */
+  readonly proof: () => Uint8Array;
+}
+
 /** Evidence, or an exchange, that is not verified. `verdict` names the check, why, and what to do. */
 export class VerdictError extends Error {
   override readonly name = "VerdictError";
   readonly verdict: Verdict;
+  /** Of a stream that broke off, the last checkpoint that was verified; null where there is none. */
+  readonly checkpoint: Checkpoint | null;
 
-  constructor(verdict: Verdict, options?: ErrorOptions) {
+  constructor(
+    verdict: Verdict,
+    options?: ErrorOptions & { readonly checkpoint?: Checkpoint | null },
+  ) {
     super(summary(verdict), options);
     this.verdict = verdict;
+    this.checkpoint = options?.checkpoint ?? null;
   }
 }
 

@@ -4,11 +4,12 @@ import {
   concatBytes,
   encodeHex,
   encodeProof,
+  askedModel,
   exchangeId,
   MAX_PROOF_LEAVES,
   type Opening,
-  modelOfPath,
   parseReceipt,
+  type ReceiptClaims,
   Transcript,
   type Verdict,
   type VerifiedEpoch,
@@ -28,9 +29,10 @@ import {
   type SealedRequest,
   TRANSCRIPT_KEY_BYTES,
   TRANSCRIPT_LABEL,
+  zeroPadding,
 } from "@countersign/protocol";
 
-import { ClientError } from "./errors.ts";
+import { type Checkpoint, ClientError } from "./errors.ts";
 import type { InnerRequest } from "./message.ts";
 
 /** What every exchange of a connection shares. */
@@ -67,6 +69,9 @@ export class Exchange {
   readonly #requestLeaves: readonly Uint8Array[];
   readonly #responseLeaves: Uint8Array[] = [];
   #heldBytes: number;
+  #checkpoint: Checkpoint | null = null;
+  /** SHA-256 of its receipt. */
+  #previous: Uint8Array | null = null;
 
   constructor(
     settings: ExchangeSettings,
@@ -108,41 +113,73 @@ export class Exchange {
     await this.#response.append(leaf);
   }
 
+  /** The last checkpoint that was verified; null where none has come. */
+  get checkpoint(): Checkpoint | null {
+    return this.#checkpoint;
+  }
+
+  /**
+   * Judges a receipt on the way, over what was received until now. Null where it holds.
+   *
+   * @param receipt - of a comment that is not counted as received yet.
+   */
+  async judgeCheckpoint(receipt: Uint8Array, status: number): Promise<Verdict | null> {
+    const verdict = await this.#appraise(receipt, status, "checkpoint");
+    // Nothing failed, and all that is missing is the end.
+    if (verdict.result !== "incomplete" || verdict.failure !== null) return verdict;
+    const { claims } = parseReceipt(receipt);
+    const { leaves, bytes } = claims.response;
+    this.#previous = await this.#settings.primitives.sha256(receipt);
+    this.#checkpoint = {
+      leaves,
+      bytes,
+      issuedAtMs: claims.issuedAt * 1000,
+      proof: () => this.#proof(receipt),
+    };
+    return null;
+  }
+
   /** Judges the exchange by the receipt that ended it. */
   async conclude(
     status: number,
     trailers: readonly (readonly [string, string])[],
   ): Promise<Result | Verdict> {
     const receipt = receiptOf(trailers);
-    const verdict = await this.#appraise(receipt, status, true);
+    const verdict = await this.#appraise(receipt, status, "final", true);
     if (verdict.result !== "verified" || receipt === null) return verdict;
     return { verdict, proof: () => this.#proof(receipt) };
   }
 
   /** The verdict on an exchange that ended before its end. */
   async concludeTruncated(status: number | null): Promise<Verdict> {
-    return await this.#appraise(null, status, false);
+    return await this.#appraise(null, status, "final");
   }
 
   #proof(receipt: Uint8Array): Uint8Array {
-    const opening = this.#opening(parseReceipt(receipt).claims.request.leaves);
+    const opening = this.#opening(parseReceipt(receipt).claims);
     return encodeProof({ receipt, bundle: this.#epoch.bundle, opening });
   }
 
-  /** A refusal may have come before all of the request was read: a proof shows what it commits to. */
-  #opening(requestLeaves: number): Opening | null {
+  /** A proof shows what its receipt commits to: of a refusal, or on the way, that is not all. */
+  #opening({ request, response }: ReceiptClaims): Opening | null {
     if (this.#heldBytes > this.#settings.maxOpeningBytes) return null;
-    const request = this.#requestLeaves.slice(0, requestLeaves);
-    return { kc: this.#kc, request, response: this.#responseLeaves };
+    return {
+      kc: this.#kc,
+      request: this.#requestLeaves.slice(0, request.leaves),
+      response: this.#responseLeaves.slice(0, response.leaves),
+    };
   }
 
   async #appraise(
     receipt: Uint8Array | null,
     status: number | null,
-    complete: boolean,
+    phase: "checkpoint" | "final",
+    complete = false,
   ): Promise<Verdict> {
     return await appraiseExchange(this.#epoch, {
       receipt,
+      phase,
+      previous: this.#previous,
       exchange: this.#cti,
       requestHead: (leaves) => this.#request.head(leaves),
       requestLeaves: this.#request.leaves,
@@ -169,11 +206,14 @@ export async function sealExchange(
   const { primitives } = settings;
   const preamble = encodePreamble(request, encodeHex(epoch.keysetDigest), settings.now());
   const contents = cutContent(request.body);
-  const plaintext = [preamble, ...contents.map(encodeContentChunk), encodeTrailers([])];
+  const message = [preamble, ...contents.map(encodeContentChunk), encodeTrailers([])];
+  // RFC 9292 §3.8: the length of a prompt is nobody's business on the way.
+  const length = message.reduce((sum, part) => sum + part.length, 0);
+  const plaintext = [...message, zeroPadding(length)];
   const sealed = await sealRequest(primitives, parseKeyConfig(epoch.keyConfig), plaintext);
   const kc = await sealed.export(TRANSCRIPT_LABEL, TRANSCRIPT_KEY_BYTES);
   const cti = await exchangeId(primitives, sealed.enc);
-  const asked = modelOfPath(request.path);
+  const asked = askedModel(request.path, contents);
   return new Exchange(settings, epoch, asked, { sealed, cti, kc }, [preamble, ...contents]);
 }
 

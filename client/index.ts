@@ -1,5 +1,5 @@
 export { type Connection, type ConnectOptions, connect, type VerifiedFetch } from "./connection.ts";
-export { ClientError, type ClientErrorCode, VerdictError } from "./errors.ts";
+export { type Checkpoint, ClientError, type ClientErrorCode, VerdictError } from "./errors.ts";
 export type { FetchInput } from "./message.ts";
 export { defaultPrimitives } from "./primitives.ts";
 export { VerifiedResponse } from "./response.ts";

@@ -1,7 +1,14 @@
 import type { Verdict } from "@countersign/attestation";
-import { type DecodedResponse, decodeResponse, ProtocolError } from "@countersign/protocol";
+import {
+  type DecodedResponse,
+  decodeResponse,
+  isEventStream,
+  parseCheckpoint,
+  ProtocolError,
+} from "@countersign/protocol";
 
 import { ClientError, VerdictError } from "./errors.ts";
+import { EventGate } from "./event-gate.ts";
 import type { Exchange, Result } from "./exchange.ts";
 import { damagedResponse } from "./verdicts.ts";
 
@@ -12,7 +19,9 @@ const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
  * A `Response` that is verified as it is read.
  *
  * Its body errors instead of ending where the exchange is cut short or its receipt does not hold, so
- * that `await response.json()` yields a verified answer or rejects with a {@link VerdictError}.
+ * that `await response.json()` yields a verified answer or rejects with a {@link VerdictError}. Of an
+ * event stream each checkpoint is verified as it passes, and the event that says it is done comes only
+ * when all is verified.
  */
 export class VerifiedResponse extends Response {
   /** Id of the exchange: 32 hexadecimal digits, the receipt's cti. */
@@ -81,12 +90,14 @@ class Reading {
   readonly message: DecodedResponse;
   readonly body: ReadableStream<Uint8Array>;
   readonly #content: AsyncIterator<Uint8Array>;
+  /** Of an event stream: what holds its end back. */
+  readonly #gate: EventGate | null;
   readonly #signal: AbortSignal;
   readonly #now: () => number;
   #state: State = { kind: "reading" };
   #cancelled = false;
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
-  #lastStep: Promise<void> = Promise.resolve();
+  #lastStep: Promise<unknown> = Promise.resolve();
 
   constructor(
     exchange: Exchange,
@@ -99,11 +110,12 @@ class Reading {
     this.#signal = signal;
     this.#now = now;
     this.#content = message.content[Symbol.asyncIterator]();
+    this.#gate = isEventStream(message.headers) ? new EventGate() : null;
     this.body = new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#controller = controller;
       },
-      pull: () => this.#step(),
+      pull: () => this.#pull(),
       cancel: () => this.#cancel(),
     });
   }
@@ -118,37 +130,61 @@ class Reading {
     }
   }
 
+  /** Steps until there is something to read: a stream is not asked again before it had something. */
+  async #pull(): Promise<void> {
+    while (this.#state.kind === "reading") if (await this.#step()) return;
+  }
+
   /** Queues one step after those under way. Never rejects: failures are the state's. */
-  #step(): Promise<void> {
+  #step(): Promise<boolean> {
     const step = this.#lastStep.then(() => this.#advance());
     this.#lastStep = step;
     return step;
   }
 
-  async #advance(): Promise<void> {
-    if (this.#state.kind !== "reading") return;
+  /** Whether it gave the reader something. */
+  async #advance(): Promise<boolean> {
+    if (this.#state.kind !== "reading") return false;
     try {
       const next = await this.#content.next();
       if (next.done !== true) {
-        await this.exchange.received(next.value);
-        this.#enqueue(next.value);
-        return;
+        return await this.#receive(next.value);
       }
       const { status } = this.message;
       const result = await this.exchange.conclude(status, this.message.trailers());
-      if (!("proof" in result)) throw new VerdictError(result);
+      if (!("proof" in result)) throw this.#refusal(result);
       this.#state = { kind: "verified", result };
+      this.#enqueue(this.#gate?.open() ?? []);
       if (!this.#cancelled) this.#controller?.close();
+      return true;
     } catch (error) {
       const { exchange, message } = this;
       const reason = await explain(error, exchange, message.status, this.#signal, this.#now);
       this.#state = { kind: "failed", error: reason };
       if (!this.#cancelled) this.#controller?.error(reason);
+      return true;
     }
   }
 
-  #enqueue(value: Uint8Array): void {
-    if (!this.#cancelled) this.#controller?.enqueue(value);
+  /** Whether there is something to read now. @throws VerdictError where a checkpoint does not hold. */
+  async #receive(chunk: Uint8Array): Promise<boolean> {
+    const receipt = this.#gate === null ? null : parseCheckpoint(chunk);
+    if (receipt !== null) {
+      const refused = await this.exchange.judgeCheckpoint(receipt, this.message.status);
+      if (refused !== null) throw this.#refusal(refused);
+    }
+    await this.exchange.received(chunk);
+    return this.#enqueue(this.#gate?.pass(chunk, receipt !== null) ?? [chunk]);
+  }
+
+  #refusal(verdict: Verdict): VerdictError {
+    return new VerdictError(verdict, { checkpoint: this.exchange.checkpoint });
+  }
+
+  #enqueue(chunks: readonly Uint8Array[]): boolean {
+    if (this.#cancelled) return false;
+    for (const chunk of chunks) this.#controller?.enqueue(chunk);
+    return chunks.length > 0;
   }
 
   /** The reader wants no more: the connection is let go, and there will be no receipt. */
@@ -180,9 +216,9 @@ async function explain(
     const found = tampered ? "a response that does not decrypt" : error.message;
     const failure = tampered ? "tampered" : "malformed";
     const verdict = damagedResponse(exchange.epoch, failure, found, now());
-    return new VerdictError(verdict, { cause: error });
+    return new VerdictError(verdict, { cause: error, checkpoint: exchange.checkpoint });
   }
   // The stream ended, or the connection broke: what was read is authentic, and not all.
   const verdict = await exchange.concludeTruncated(status);
-  return new VerdictError(verdict, { cause: error });
+  return new VerdictError(verdict, { cause: error, checkpoint: exchange.checkpoint });
 }

@@ -32,6 +32,8 @@ const ZERO_REGISTER = new Uint8Array(48);
 /** A handler may wait for its turn behind a full queue, and then run; but not longer than this. */
 const MAX_HANDLER_TIMEOUT_MS = 600_000;
 const HANDLER_GRACE_MS = 5_000;
+/** Lengths of answers are filled up to buckets; there is no switch for the host to turn it off. */
+const PADDING = "buckets";
 
 export interface BootOptions {
   readonly platform: "aws-nitro" | "simulated";
@@ -93,9 +95,10 @@ async function start(options: BootOptions, life: Life): Promise<RunningEnclave> 
   // 5. Only now can anyone be answered.
   const gateway = new Gateway({
     epochs,
-    app: createApp(models),
+    app: createApp(models, clock),
     maxRequestBytes: limits.maxRequestBytes,
     handlerTimeoutMs: handlerTimeoutMs(limits),
+    padding: PADDING,
     clock,
     log,
   });
@@ -188,9 +191,8 @@ async function epochTerms(
       engineVersion: models.engine.version,
       limits: new Map(Object.entries(limits)),
       features: new Map<string, string | boolean>([
-        // What a client may not count on yet: sizes and times of an answer are its own.
-        ["padding", "none"],
-        ["checkpoints", false],
+        ["padding", PADDING],
+        ["checkpoints", true],
       ]),
     }),
     epochSeconds: limits.epochSeconds,

@@ -7,7 +7,7 @@ import {
 } from "@countersign/attestation/attester";
 import { type OpenedRequest, TRANSCRIPT_KEY_BYTES, TRANSCRIPT_LABEL } from "@countersign/protocol";
 import { nativePrimitives } from "@countersign/protocol/native";
-import type { Epoch } from "./epoch.ts";
+import { type Epoch, sha256 } from "./epoch.ts";
 import type { ExchangeRecord } from "./exchange-record.ts";
 
 /**
@@ -29,6 +29,8 @@ export class Exchange {
   #kc: Uint8Array | null = null;
   #request: Transcript | null = null;
   #response: Transcript | null = null;
+  /** SHA-256 of the last receipt. */
+  #previous: Uint8Array | null = null;
 
   constructor(epoch: Epoch, opened: OpenedRequest) {
     this.epoch = epoch;
@@ -54,6 +56,7 @@ export class Exchange {
   restartResponse(): void {
     this.record.model = null;
     this.record.outcome = {};
+    this.#previous = null;
     this.#response = new Transcript(nativePrimitives, started(this.#kc), "response");
   }
 
@@ -67,13 +70,17 @@ export class Exchange {
     return started(this.#response).append(leaf);
   }
 
-  /** Signs what has happened so far. @param status - of the answer inside the encryption. */
+  /**
+   * Signs what has happened so far; each receipt names the one before it. One call at a time.
+   *
+   * @param status - of the answer inside the encryption.
+   */
   async receipt(
     phase: ReceiptClaims["phase"],
     status: number,
     issuedAt: number,
   ): Promise<Uint8Array> {
-    return this.epoch.sign({
+    const receipt = this.epoch.sign({
       issuedAt,
       exchange: await exchangeId(nativePrimitives, this.#enc),
       keysetDigest: this.epoch.keysetDigest,
@@ -84,8 +91,10 @@ export class Exchange {
       request: await started(this.#request).head(),
       response: await started(this.#response).head(),
       outcome: { ...this.record.outcome, status },
-      previous: null,
+      previous: this.#previous,
     });
+    this.#previous = sha256(receipt);
+    return receipt;
   }
 }
 

@@ -20,7 +20,7 @@ import type { Log } from "./log.ts";
 import { sendProblem } from "./problem.ts";
 import { RequestBody } from "./request-body.ts";
 import { RequestMemory } from "./request-memory.ts";
-import { SealedResponse } from "./sealed-response.ts";
+import { type Padding, SealedResponse } from "./sealed-response.ts";
 
 /** Requests under way at a time. PROTOCOL.md, "Limits". */
 const MAX_EXCHANGES = 512;
@@ -41,6 +41,8 @@ export interface GatewayOptions {
   readonly maxRequestBytes: number;
   /** From the request to the first byte of its answer. */
   readonly handlerTimeoutMs: number;
+  /** Of answers; RuntimeConfig must say the same. */
+  readonly padding: Padding;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -137,7 +139,7 @@ export class Gateway {
     });
     let status = CLIENT_LEFT;
     try {
-      const out = new SealedResponse(await opened.sealResponse(), response);
+      const out = new SealedResponse(await opened.sealResponse(), response, this.#options.padding);
       await exchange.start(opened);
       try {
         const inner = await this.#read(exchange, opened);

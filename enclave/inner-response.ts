@@ -7,12 +7,15 @@ import {
   encodeResponsePreamble,
   encodeTrailers,
   type Fields,
+  isEventStream,
   ProtocolError,
   RECEIPT_FIELD,
+  reckonedBytes,
 } from "@countersign/protocol";
 import type { Refusal } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import { EnclaveError } from "./errors.ts";
+import { EventSender, type ReadChunk } from "./event-stream.ts";
 import type { Exchange } from "./exchange.ts";
 import type { InnerRequest } from "./inner-request.ts";
 import type { SealedResponse } from "./sealed-response.ts";
@@ -32,7 +35,7 @@ const CONNECTION_FIELDS: ReadonlySet<string> = new Set([
  * Sends the API's answer, chunk by chunk as it comes, then the final receipt.
  *
  * @throws EnclaveError `exchange/handler` where the handler failed, `exchange/aborted` where the
- * client is gone; and what reading the request threw.
+ * client is gone, `exchange/timeout`; and what reading the request threw.
  */
 export async function sendAnswer(
   answer: Response,
@@ -42,9 +45,19 @@ export async function sendAnswer(
   clock: Clock,
 ): Promise<void> {
   const { status } = answer;
-  await sendLeaf(exchange, out, preambleOf(answer));
-  if (answer.body !== null && inner.method !== "HEAD") {
-    await sendBody(answer.body, inner, exchange, out);
+  const headers = headersOf(answer);
+  const preamble = preambleOf(status, headers);
+  await exchange.appendResponse(preamble);
+  const body = inner.method === "HEAD" ? null : answer.body;
+  if (body !== null && isEventStream(headers)) {
+    out.gather(preamble, reckonedBytes(preamble.length));
+    const events = new EventSender(exchange, out, clock, status);
+    await readBody(body, inner, exchange, (read) => events.run(read));
+  } else {
+    await out.push(preamble);
+    if (body !== null) {
+      await readBody(body, inner, exchange, (read) => sendBody(read, exchange, out));
+    }
   }
   // Below 400 the receipt must cover the whole request; it is read to its end in any case.
   if (status < 400) await inner.content.drain();
@@ -62,7 +75,9 @@ export async function sendRefusal(
   exchange.restartResponse();
   const { status, code, message } = refusal;
   const headers: Fields = [["content-type", "application/json"]];
-  await sendLeaf(exchange, out, encodeResponsePreamble(status, headers));
+  const preamble = encodeResponsePreamble(status, headers);
+  await exchange.appendResponse(preamble);
+  await out.push(preamble);
   const content = encodeUtf8(JSON.stringify({ error: `${code}: ${message}`, code }));
   await sendContent(exchange, out, content);
   await sendReceipt(status, exchange, out, clock);
@@ -79,11 +94,6 @@ async function sendReceipt(
   await out.finish(encodeTrailers([[RECEIPT_FIELD, encodeByteSequence(receipt)]]));
 }
 
-async function sendLeaf(exchange: Exchange, out: SealedResponse, leaf: Uint8Array): Promise<void> {
-  await exchange.appendResponse(leaf);
-  await out.push(leaf);
-}
-
 async function sendContent(
   exchange: Exchange,
   out: SealedResponse,
@@ -95,11 +105,12 @@ async function sendContent(
   await out.push(framed);
 }
 
-async function sendBody(
+/** Has `send` read the body to its end; whoever leaves early, the handler is told to stop. */
+async function readBody(
   body: ReadableStream<Uint8Array>,
   inner: InnerRequest,
   exchange: Exchange,
-  out: SealedResponse,
+  send: (read: ReadChunk) => Promise<void>,
 ): Promise<void> {
   const reader = body.getReader();
   const cancel = (): void => {
@@ -108,19 +119,23 @@ async function sendBody(
   };
   exchange.onCancel = cancel;
   try {
-    for (;;) {
-      const { done, value } = await out.flushUnless(readChunk(reader, inner));
-      if (done) break;
-      for (let offset = 0; offset < value.length; offset += CONTENT_CHUNK_BYTES) {
-        await sendContent(exchange, out, value.subarray(offset, offset + CONTENT_CHUNK_BYTES));
-      }
-    }
+    await send(() => readChunk(reader, inner));
   } catch (error) {
     cancel();
     throw error;
   }
   if (exchange.abort.signal.aborted) {
     throw new EnclaveError("exchange/aborted", "the client is gone");
+  }
+}
+
+async function sendBody(read: ReadChunk, exchange: Exchange, out: SealedResponse): Promise<void> {
+  for (;;) {
+    const { done, value } = await out.flushUnless(read());
+    if (done) return;
+    for (let offset = 0; offset < value.length; offset += CONTENT_CHUNK_BYTES) {
+      await sendContent(exchange, out, value.subarray(offset, offset + CONTENT_CHUNK_BYTES));
+    }
   }
 }
 
@@ -135,13 +150,17 @@ async function readChunk(
   }
 }
 
-function preambleOf(answer: Response): Uint8Array {
+function headersOf(answer: Response): Fields {
   const headers: [string, string][] = [];
   for (const [name, value] of answer.headers) {
     if (!CONNECTION_FIELDS.has(name)) headers.push([name, value]);
   }
+  return headers;
+}
+
+function preambleOf(status: number, headers: Fields): Uint8Array {
   try {
-    return encodeResponsePreamble(answer.status, headers);
+    return encodeResponsePreamble(status, headers);
   } catch (cause) {
     if (cause instanceof ProtocolError) throw handlerFailed(cause);
     throw cause;

@@ -5,29 +5,47 @@
  * chunk and one write; what stands still for a moment goes out, so that a stream is not held up.
  */
 import { joinBytes } from "@countersign/attestation/attester";
-import { MEDIA_RESPONSE, type ResponseSealer } from "@countersign/protocol";
+import { bucketOf, fillChunks, MEDIA_RESPONSE, type ResponseSealer } from "@countersign/protocol";
 import type { ServerResponse } from "node:http";
 import { withDeadline } from "./deadline.ts";
 import { EnclaveError } from "./errors.ts";
 
 /** Plaintext gathered before it is sealed at the latest. */
-const GATHER_BYTES = 65_536;
+export const GATHER_BYTES = 65_536;
 /** A client that takes nothing for longer is given up. */
 const DRAIN_TIMEOUT_MS = 60_000;
 /** A handler that adds nothing to its answer for longer is given up. */
-const STALL_TIMEOUT_MS = 300_000;
+export const STALL_TIMEOUT_MS = 300_000;
+/** What the end of a stream is reckoned as: the trailer with the receipt, whatever it says. */
+const END_RECKONED = 1024;
+const NO_BYTES = new Uint8Array(0);
 const HEADERS = { "content-type": MEDIA_RESPONSE, "cache-control": "no-store" };
+
+/** Whether lengths are filled up to buckets; RuntimeConfig says it. */
+export type Padding = "buckets" | "none";
 
 export class SealedResponse {
   readonly #sealer: ResponseSealer;
   readonly #response: ServerResponse;
+  readonly #padding: Padding;
   #plaintext: Uint8Array[] = [];
   #gathered = 0;
+  /** How long what is gathered of a stream is taken to be. */
+  #reckoned = 0;
+  #streams = false;
+  /** Plaintext that was sent since a bucket was last full. */
+  #unpadded = 0;
   #begun = false;
 
-  constructor(sealer: ResponseSealer, response: ServerResponse) {
+  constructor(sealer: ResponseSealer, response: ServerResponse, padding: Padding) {
     this.#sealer = sealer;
     this.#response = response;
+    this.#padding = padding;
+  }
+
+  /** Bytes that wait to be sealed. */
+  get gathered(): number {
+    return this.#gathered;
   }
 
   /** Whether bytes have left, so that the answer cannot be another any more. */
@@ -37,9 +55,26 @@ export class SealedResponse {
 
   /** Adds plaintext; waits where the client is slow. */
   async push(plaintext: Uint8Array): Promise<void> {
+    this.gather(plaintext, 0);
+    if (this.#gathered >= GATHER_BYTES) await this.flush();
+  }
+
+  /** Adds plaintext of a stream, whose sender says when it is sent. @param reckoned - as how long. */
+  gather(plaintext: Uint8Array, reckoned: number): void {
     this.#plaintext.push(plaintext);
     this.#gathered += plaintext.length;
-    if (this.#gathered >= GATHER_BYTES) await this.flush();
+    this.#reckoned += reckoned;
+    this.#streams ||= reckoned > 0;
+  }
+
+  /**
+   * The content chunks that fill up the bucket of what is gathered, by what it was reckoned as.
+   *
+   * Each event counts as its own bucket: however long the tokens are, as many of them give the same.
+   */
+  fill(): readonly Uint8Array[] {
+    if (this.#padding === "none" || this.#gathered === 0) return [];
+    return fillChunks(this.#unpadded + this.#gathered, this.#reckoned);
   }
 
   /** Drops what has not been sealed. @throws TypeError where bytes have left. */
@@ -47,6 +82,8 @@ export class SealedResponse {
     if (this.#begun) throw new TypeError("the answer has begun");
     this.#plaintext = [];
     this.#gathered = 0;
+    this.#reckoned = 0;
+    this.#streams = false;
   }
 
   /** `next`; where it takes its time, what is gathered is sent meanwhile. */
@@ -64,19 +101,35 @@ export class SealedResponse {
     await withDeadline(drained(this.#response), DRAIN_TIMEOUT_MS);
   }
 
-  /** Sends `last` and the final chunk. */
+  /**
+   * Sends `last`, what fills the bucket (RFC 9292 §3.8), and the final chunk.
+   *
+   * That one is empty: cut anywhere, the answer is then short of bytes that were announced, so that its
+   * client can tell a connection that broke from one that was tampered with.
+   */
   async finish(last: Uint8Array): Promise<void> {
-    this.#plaintext.push(last);
-    const sealed = await this.#sealer.finish(this.#take());
-    const bytes = this.#withHead(sealed);
+    this.gather(last, this.#streams ? END_RECKONED : 0);
+    if (this.#padding === "buckets") {
+      const length = this.#unpadded + this.#gathered;
+      const bucket = bucketOf(Math.max(length, this.#reckoned));
+      this.#plaintext.push(new Uint8Array(bucket - length));
+    }
+    const [sealed, final] = await Promise.all([
+      this.#sealer.seal(this.#take()),
+      this.#sealer.finish(NO_BYTES),
+    ]);
+    const bytes = this.#withHead(joinBytes([sealed, final]));
     requireOpen(this.#response);
     this.#response.end(bytes);
   }
 
   #take(): Uint8Array {
     const plaintext = joinBytes(this.#plaintext);
+    const length = this.#unpadded + plaintext.length;
+    this.#unpadded = this.#padding === "buckets" && bucketOf(length) === length ? 0 : length;
     this.#plaintext = [];
     this.#gathered = 0;
+    this.#reckoned = 0;
     return plaintext;
   }
 
@@ -91,7 +144,7 @@ export class SealedResponse {
 }
 
 /** Whether `next` settles before the event loop turns. */
-function settlesAtOnce(next: Promise<unknown>): Promise<boolean> {
+export function settlesAtOnce(next: Promise<unknown>): Promise<boolean> {
   return new Promise((resolve) => {
     const turn = setImmediate(resolve, false);
     const settled = (): void => {

@@ -56,6 +56,17 @@ export {
 } from "./bhttp-read.ts";
 export { encodeByteSequence, parseByteSequence } from "./fields.ts";
 export {
+  CHECKPOINT_PREFIX,
+  encodeCheckpoint,
+  encodeFill,
+  fillChunks,
+  isEventStream,
+  isFill,
+  parseCheckpoint,
+  reckonedBytes,
+} from "./event-stream.ts";
+export { bucketOf, zeroPadding } from "./padding.ts";
+export {
   encodeManifest,
   type ManifestEntry,
   MAX_MANIFEST_ENTRIES,

@@ -48,6 +48,10 @@ export interface ProvisioningLimits {
   readonly replaySlots: number;
   /** Threads of one inference; 0 leaves it to the engine. */
   readonly intraOpThreads: number;
+  /** Keys and values of all texts that are being generated. */
+  readonly cacheBytes: number;
+  /** Texts that are generated at a time, each of a request's choices for itself. */
+  readonly maxSequences: number;
 }
 
 export interface Provisioning {
@@ -68,6 +72,8 @@ export const LIMIT_RANGES: Readonly<
   inferenceTimeoutMs: [1, 3_600_000],
   replaySlots: [16, 16_777_216],
   intraOpThreads: [0, 1024],
+  cacheBytes: [1_048_576, 1_099_511_627_776],
+  maxSequences: [1, 64],
 };
 
 /** @throws {@link ProtocolError} `provisioning/limit`, `provisioning/model`. */
@@ -141,6 +147,8 @@ function parseLimits(map: CborMap): ProvisioningLimits {
     inferenceTimeoutMs: requireLimit("inferenceTimeoutMs", map.get("inferenceTimeoutMs")),
     replaySlots: requireLimit("replaySlots", map.get("replaySlots")),
     intraOpThreads: requireLimit("intraOpThreads", map.get("intraOpThreads")),
+    cacheBytes: requireLimit("cacheBytes", map.get("cacheBytes")),
+    maxSequences: requireLimit("maxSequences", map.get("maxSequences")),
   };
 }
 

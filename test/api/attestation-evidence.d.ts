@@ -68,6 +68,7 @@ export type AttestationErrorCode =
   | "policy/suite"
   | "policy/revoked"
   | "policy/challenge"
+  | "policy/padding"
   | "policy/unchecked"
   | "binding/tag"
   | "binding/lifetime"
@@ -82,6 +83,7 @@ export type AttestationErrorCode =
   | "receipt/epoch"
   | "receipt/index"
   | "receipt/exchange"
+  | "receipt/previous"
   | "receipt/model"
   | "receipt/phase"
   | "receipt/time"
@@ -127,6 +129,7 @@ export interface Policy {
   readonly freshness: Freshness | "unchecked";
   readonly suites: readonly Suite[];
   readonly revoked: Revoked;
+  readonly padding: Requirement;
 }
 
 export interface TrustAnchors {
@@ -278,7 +281,7 @@ type FailureClass =
 interface Freshness {
   readonly maxAgeSeconds: number;
   readonly skewSeconds: number;
-  readonly challenge: "optional" | "required";
+  readonly challenge: Requirement;
 }
 
 type Measurement = Brand<Uint8Array, "Measurement">;
@@ -299,6 +302,10 @@ interface PlatformPolicy {
   readonly measurements: readonly AllowedMeasurement[] | "unchecked";
   readonly debug: boolean;
 }
+
+declare const REQUIREMENTS: readonly ["optional", "required"];
+
+type Requirement = (typeof REQUIREMENTS)[number];
 
 interface Revoked {
   readonly measurements: readonly Uint8Array[];

@@ -85,6 +85,7 @@ export type AttestationErrorCode =
   | "policy/suite"
   | "policy/revoked"
   | "policy/challenge"
+  | "policy/padding"
   | "policy/unchecked"
   | "binding/tag"
   | "binding/lifetime"
@@ -99,6 +100,7 @@ export type AttestationErrorCode =
   | "receipt/epoch"
   | "receipt/index"
   | "receipt/exchange"
+  | "receipt/previous"
   | "receipt/model"
   | "receipt/phase"
   | "receipt/time"
@@ -239,6 +241,8 @@ export declare class EvidenceCache {
 
 export interface ExchangeEvidence {
   readonly receipt: Uint8Array | null;
+  readonly phase: Exclude<Phase, "aborted">;
+  readonly previous: Uint8Array | null;
   readonly exchange: Uint8Array | null;
   requestHead(leaves: number): Awaitable<Head>;
   readonly requestLeaves: number;
@@ -263,7 +267,7 @@ export type FailureClass =
 export interface Freshness {
   readonly maxAgeSeconds: number;
   readonly skewSeconds: number;
-  readonly challenge: "optional" | "required";
+  readonly challenge: Requirement;
 }
 
 export interface Hashes {
@@ -356,6 +360,7 @@ export interface Policy {
   readonly freshness: Freshness | "unchecked";
   readonly suites: readonly Suite[];
   readonly revoked: Revoked;
+  readonly padding: Requirement;
 }
 
 export interface Proof {
@@ -368,6 +373,7 @@ export interface ProofAppraisal {
   readonly verdict: Verdict;
   readonly proof: Proof | null;
   readonly claims: ReceiptClaims | null;
+  readonly unfinished: ReceiptClaims | null;
 }
 
 export interface Receipt {
@@ -492,6 +498,8 @@ export declare function appraiseProof(
   },
   hashes: Hashes,
 ): Promise<ProofAppraisal>;
+
+export declare function askedModel(path: string, content: readonly Uint8Array[]): AskedModel | null;
 
 export declare function assembleReceipt(payload: Uint8Array, signature: Uint8Array): Uint8Array;
 
@@ -654,6 +662,10 @@ interface EpochFacts<M extends Mode> {
   readonly binding: EpochBinding;
   readonly verdict: Verdict;
 }
+
+declare const REQUIREMENTS: readonly ["optional", "required"];
+
+type Requirement = (typeof REQUIREMENTS)[number];
 
 interface Revoked {
   readonly measurements: readonly Uint8Array[];

@@ -9,6 +9,13 @@ import type {
 } from "@countersign/attestation";
 import type { DecodedResponse, Primitives, SealedRequest } from "@countersign/protocol";
 
+export interface Checkpoint {
+  readonly leaves: number;
+  readonly bytes: number;
+  readonly issuedAtMs: number;
+  readonly proof: () => Uint8Array;
+}
+
 export declare class ClientError extends Error {
   readonly name = "ClientError";
   readonly code: ClientErrorCode;
@@ -62,7 +69,13 @@ export type FetchInput = string | URL | Request;
 export declare class VerdictError extends Error {
   readonly name = "VerdictError";
   readonly verdict: Verdict;
-  constructor(verdict: Verdict, options?: ErrorOptions);
+  readonly checkpoint: Checkpoint | null;
+  constructor(
+    verdict: Verdict,
+    options?: ErrorOptions & {
+      readonly checkpoint?: Checkpoint | null;
+    },
+  );
 }
 
 export type VerifiedFetch = (input: FetchInput, init?: RequestInit) => Promise<VerifiedResponse>;
@@ -107,6 +120,8 @@ declare class Exchange {
   get epoch(): VerifiedEpoch<"live">;
   commitRequest(): Promise<void>;
   received(leaf: Uint8Array): Promise<void>;
+  get checkpoint(): Checkpoint | null;
+  judgeCheckpoint(receipt: Uint8Array, status: number): Promise<Verdict | null>;
   conclude(
     status: number,
     trailers: readonly (readonly [string, string])[],

@@ -16,6 +16,8 @@ export declare const BUNDLE_PATH = "/.well-known/countersign/bundle";
 
 export declare const CHALLENGE_PATH = "/.well-known/countersign/challenge";
 
+export declare const CHECKPOINT_PREFIX: string;
+
 export declare const CONTENT_CHUNK_BYTES: number;
 
 export interface DecodedMessage {
@@ -203,6 +205,8 @@ export interface ProvisioningLimits {
   readonly inferenceTimeoutMs: number;
   readonly replaySlots: number;
   readonly intraOpThreads: number;
+  readonly cacheBytes: number;
+  readonly maxSequences: number;
 }
 
 export declare const RECEIPT_FIELD = "countersign-receipt";
@@ -250,6 +254,8 @@ export interface X25519Key {
   destroy(): void;
 }
 
+export declare function bucketOf(length: number): number;
+
 export declare function decodeRequest(
   plaintext: AsyncIterable<Uint8Array>,
 ): Promise<DecodedRequest>;
@@ -260,7 +266,11 @@ export declare function decodeResponse(
 
 export declare function encodeByteSequence(bytes: Uint8Array): string;
 
+export declare function encodeCheckpoint(receipt: Uint8Array): Uint8Array;
+
 export declare function encodeContentChunk(content: Uint8Array): Uint8Array;
+
+export declare function encodeFill(length?: number): Uint8Array;
 
 export declare function encodeKeyConfig(config: KeyConfig): Uint8Array;
 
@@ -274,6 +284,8 @@ export declare function encodeResponsePreamble(status: number, headers: Fields):
 
 export declare function encodeTrailers(trailers: Fields): Uint8Array;
 
+export declare function fillChunks(length: number, reckoned: number): readonly Uint8Array[];
+
 export declare function generateRecipientKey(p: Primitives, kem: KemId): Promise<RecipientKey>;
 
 export declare function importRecipientKey(
@@ -282,6 +294,10 @@ export declare function importRecipientKey(
   privateKey: Uint8Array,
 ): Promise<RecipientKey>;
 
+export declare function isEventStream(headers: Fields): boolean;
+
+export declare function isFill(chunk: Uint8Array): boolean;
+
 export declare function openRequest(
   p: Primitives,
   keyOf: (keyId: number) => RecipientKey | null,
@@ -289,6 +305,8 @@ export declare function openRequest(
 ): Promise<OpenedRequest>;
 
 export declare function parseByteSequence(text: string): Uint8Array;
+
+export declare function parseCheckpoint(chunk: Uint8Array): Uint8Array | null;
 
 export declare function parseKeyConfig(bytes: Uint8Array): KeyConfig;
 
@@ -300,6 +318,8 @@ export declare function parseProvisioning(bytes: Uint8Array): Provisioning;
 
 export declare function problemDocument(code: ProblemCode, detail: string): ProblemDocument;
 
+export declare function reckonedBytes(length: number): number;
+
 export declare function requireSafePath(path: string): string;
 
 export declare function sealRequest(
@@ -307,6 +327,8 @@ export declare function sealRequest(
   config: KeyConfig,
   plaintext: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<SealedRequest>;
+
+export declare function zeroPadding(length: number): Uint8Array;
 
 declare const PROBLEM_CODES: readonly [
   "malformed",

@@ -63,6 +63,8 @@ async function appraise(library: Library, vector: Vector, policy: Policy): Promi
   const response = await transcript(library, held.kc, "response", held.response);
   return library.appraiseExchange(epoch, {
     receipt: held.receipt === null ? null : bytesOf(library, held.receipt),
+    phase: "final",
+    previous: held.previous === undefined ? null : bytesOf(library, held.previous),
     exchange: held.exchange === null ? null : bytesOf(library, held.exchange),
     requestHead: (leaves) => request.head(leaves),
     requestLeaves: request.leaves,

@@ -65,6 +65,8 @@ export interface Vector {
 /** What a Relying Party holds of an exchange; byte strings in hexadecimal. */
 export interface ExchangeFile {
   readonly receipt: string | null;
+  /** SHA-256 of the checkpoint receipt that was seen last; left out where there was none. */
+  readonly previous?: string;
   readonly exchange: string | null;
   /** The transcript key, 32 bytes. */
   readonly kc: string;

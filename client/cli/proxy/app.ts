@@ -3,7 +3,7 @@ import { inspect } from "node:util";
 import { concatBytes, type Verdict } from "@countersign/attestation";
 import { Hono } from "hono";
 
-import type { VerifiedFetch, VerifiedResponse } from "@countersign/client";
+import { VerdictError, type VerifiedFetch, type VerifiedResponse } from "@countersign/client";
 import { printable, printableLines } from "../terminal.ts";
 import { isOwnHost, type ListenAddress } from "./guard.ts";
 import { problem, problemOf, problemResponse } from "./problem.ts";
@@ -55,7 +55,8 @@ const FRAMING_FIELDS: ReadonlySet<string> = new Set([
  * The verifying proxy as an app: plain HTTP in front, encrypted and verified behind.
  *
  * An answer is held back until its receipt is verified, but for event streams: their events are
- * authentic as they come, and the stream breaks off instead of ending where it is not complete.
+ * authentic as they come, and the stream breaks off instead of ending where it is not complete. The
+ * event that says it is done comes when it was verified.
  */
 export function createProxyApp(parts: ProxyParts): Hono {
   const app = new Hono();
@@ -185,6 +186,7 @@ function streamed(response: VerifiedResponse, parts: ProxyParts, about: About): 
         parts.log({ ...entry, outcome: "verified", detail: null });
         controller.close();
       } catch (error) {
+        await keepPartial(error, parts.proofs, exchange);
         parts.log({ ...entry, outcome: "refused", detail: messageOf(error) });
         controller.error(new BrokenStream(`${about.path}: stream broken off: ${messageOf(error)}`));
       }
@@ -194,6 +196,12 @@ function streamed(response: VerifiedResponse, parts: ProxyParts, about: About): 
     },
   });
   return new Response(events, { status, headers });
+}
+
+/** Of a stream that broke off, the proof of what came until its last checkpoint, which says that it is not all. */
+async function keepPartial(error: unknown, proofs: ProofStore, exchange: string): Promise<void> {
+  const checkpoint = error instanceof VerdictError ? error.checkpoint : null;
+  if (checkpoint !== null) await proofs.put(exchange, checkpoint.proof()).catch(() => undefined);
 }
 
 /** What the proxy does not even send. */

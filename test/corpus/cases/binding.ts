@@ -28,7 +28,7 @@ import {
   SECOND_MS,
 } from "../node.ts";
 import { type Change, entriesOf, float64, recode, replaced } from "../recode.ts";
-import { configStructures } from "./config.ts";
+import { configPadding, configStructures } from "./config.ts";
 import { keysetStructures, keysetSuites } from "./keyset.ts";
 import { modelPolicies, modelRegisters, modelSetStructures } from "./models.ts";
 
@@ -50,6 +50,7 @@ export async function bindingCases(): Promise<readonly Case[]> {
     ...(await keysetSuites(epoch)),
     ...(await modelSetStructures()),
     ...(await configStructures()),
+    ...(await configPadding()),
     ...(await modelRegisters(epoch)),
     ...(await modelPolicies(epoch)),
   ];

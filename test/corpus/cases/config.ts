@@ -4,14 +4,55 @@ import {
   type CborValue,
   concatBytes,
   encodeCbor,
+  type RuntimeConfig,
 } from "@countersign/attestation";
 import type { Case } from "../case.ts";
 import { head, map, tstr, uint } from "../cbor.ts";
-import { bundleInput, refused } from "../node-case.ts";
+import { accepted, bundleInput, type Circumstances, refused } from "../node-case.ts";
 import { epochWith, random } from "../node.ts";
 import { type Change, entriesOf, recode, replaced } from "../recode.ts";
 
 const CONFIG_TAG = "countersign/config/v1";
+
+/** What a policy that requires padding makes of what a RuntimeConfig says of it. */
+export async function configPadding(): Promise<readonly Case[]> {
+  const bundleWith = async (features: RuntimeConfig["features"]): Promise<Uint8Array> => {
+    const config = { engine: "none", engineVersion: "0", limits: new Map<string, number>() };
+    return (await epochWith({ config: { ...config, features } })).bundle;
+  };
+  const required: Circumstances = {
+    policy: (file) => {
+      file["padding"] = "required";
+    },
+  };
+  const optional: Circumstances = {
+    policy: (file) => {
+      file["padding"] = "optional";
+    },
+  };
+  const rows: readonly (readonly [name: string, what: string, feature: string | boolean | null])[] =
+    [
+      ["none", "no padding, where the policy requires it", "none"],
+      ["true", "padding that is true, which is no way to pad", true],
+      ["in-capitals", "padding in another spelling", "Buckets"],
+      ["unsaid", "nothing said of padding", null],
+    ];
+  const plain = bundleInput(await bundleWith(new Map([["padding", "none"]])));
+  const padded = bundleInput(await bundleWith(new Map([["padding", "buckets"]])));
+  const clause = "PROTOCOL 9";
+  return [
+    accepted("padding-required", "padding, where it is required", clause, padded, required),
+    accepted("padding-optional", "none, where it is optional", clause, plain, optional),
+    ...(await Promise.all(
+      rows.map(async ([name, what, feature]) => {
+        const features = new Map(feature === null ? [] : [["padding", feature] as const]);
+        const input = bundleInput(await bundleWith(features));
+        const code = "policy/padding";
+        return refused("config", code, `config-padding-${name}`, what, clause, input, required);
+      }),
+    )),
+  ];
+}
 
 export async function configStructures(): Promise<readonly Case[]> {
   const honest = encodeCbor(

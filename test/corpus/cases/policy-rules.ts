@@ -26,6 +26,9 @@ export function wholeMistakes(): readonly Mistake[] {
   return [
     ...keys.map((key): Mistake => ["/", `without-${key}`, `no ${key}`, without(key)]),
     ["/comment", "unknown-key", "an unknown key", set("comment", "ours")],
+    ["/padding", "padding-unchecked", "a word that padding has not", set("padding", "unchecked")],
+    ["/padding", "padding-true", "padding that is true", set("padding", true)],
+    ["/padding", "padding-null", "null for padding", set("padding", null)],
     [
       "/$schema",
       "unknown-schema-key",

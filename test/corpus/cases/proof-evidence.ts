@@ -94,18 +94,19 @@ export async function proofReceipts({ epoch, exchange }: Honest): Promise<readon
       proofOf(epoch, exchange, { bundle: challenge(epoch, random(32)).bundle }),
     ),
     wrong(
-      "index",
+      "complete",
       "receipt/phase",
       "proof-of-an-aborted-exchange",
       "an aborted exchange that is shown as answered",
       signed({ phase: "aborted" }),
     ),
     wrong(
-      "index",
+      "complete",
       "receipt/phase",
       "proof-of-a-checkpoint-unopened",
       "a checkpoint without opening",
       unopened(resigned(epoch, exchange, { phase: "checkpoint" })),
+      ["freshness", "request", "response"],
     ),
     wrong(
       "index",

@@ -8,7 +8,7 @@ import {
 } from "@countersign/attestation";
 import type { Case } from "../case.ts";
 import { exchangeInput, exchangeOf, heldOf, type Honest, withClaims } from "../held.ts";
-import { accepted, type Circumstances, refused } from "../node-case.ts";
+import { accepted, type Circumstances, refused, type Input } from "../node-case.ts";
 import {
   challenge,
   DIGITS,
@@ -44,6 +44,7 @@ export async function receiptCases(): Promise<readonly Case[]> {
     ...(await receiptEpochs(honest)),
     ...receiptTimes(honest),
     ...receiptPhases(honest),
+    ...brokenChains(honest),
     ...receiptModels(honest),
   ];
 }
@@ -61,11 +62,45 @@ function acceptedClaims(honest: Honest): readonly Case[] {
     ["receipt", "nothing: the honest receipt", {}],
     ["receipt-with-generated-text", "all that an outcome may say", { outcome }],
     ["receipt-index-of-53-bits", "the greatest index", { index: Number.MAX_SAFE_INTEGER }],
-    ["receipt-with-previous", "the digest of a receipt before", { previous: random(32) }],
   ];
-  return rows.map(([name, what, claims]) =>
-    accepted(name, what, "PROTOCOL 7", withClaims(honest, claims)),
-  );
+  const previous = random(32);
+  return [
+    ...rows.map(([name, what, claims]) =>
+      accepted(name, what, "PROTOCOL 7", withClaims(honest, claims)),
+    ),
+    accepted(
+      "receipt-with-previous",
+      "the digest of the checkpoint receipt that was seen before",
+      "PROTOCOL 7",
+      withClaims(honest, { previous }, { previous: encodeHex(previous) }),
+    ),
+  ];
+}
+
+/** The chain of an exchange's receipts, as it is not. */
+function brokenChains(honest: Honest): readonly Case[] {
+  const seen = random(32);
+  const rows: readonly (readonly [name: string, what: string, named: Uint8Array | null])[] = [
+    ["none", "no receipt before it, where a checkpoint was seen", null],
+    ["another", "another receipt before it than the one seen", random(32)],
+    ["a-bit", "one bit of the receipt before", seen.with(31, (seen[31] ?? 0) ^ 1)],
+  ];
+  const wrong = (name: string, what: string, input: Input): Case =>
+    refused("index", "receipt/previous", name, what, "PROTOCOL 7", input);
+  return [
+    ...rows.map(([name, what, previous]) =>
+      wrong(
+        `receipt-previous-${name}`,
+        what,
+        withClaims(honest, { previous }, { previous: encodeHex(seen) }),
+      ),
+    ),
+    wrong(
+      "receipt-previous-unseen",
+      "a receipt before it, where none was seen",
+      withClaims(honest, { previous: seen }),
+    ),
+  ];
 }
 
 /** One claim changed after the receipt was signed: nothing but the signature says so. */

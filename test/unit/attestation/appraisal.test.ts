@@ -16,6 +16,7 @@ import {
   EVIDENCE_CHECKS,
   EXCHANGE_CHECKS,
   type FailureClass,
+  type RuntimeConfig,
   incompleteVerdict,
   parsePolicy,
   type Verdict,
@@ -90,6 +91,13 @@ function expectRejected(
   }
 }
 
+const configWith = (padding?: string | boolean): RuntimeConfig => ({
+  engine: "none",
+  engineVersion: "0",
+  limits: new Map(),
+  features: new Map(padding === undefined ? [] : [["padding", padding]]),
+});
+
 const platformOf = (policy: PolicyFile): Record<string, unknown> => {
   const platform = policy.platforms["simulated"];
   if (platform === undefined) throw new TypeError("no platform");
@@ -97,6 +105,12 @@ const platformOf = (policy: PolicyFile): Record<string, unknown> => {
 };
 
 describe("a genuine bundle", () => {
+  it("is verified where padding is required and there", async () => {
+    const padded = await makeEpoch(attester, { config: configWith("buckets") });
+    const policy = parsePolicy(JSON.stringify({ ...padded.policy, padding: "required" }));
+    expect((await appraiseBundle(padded.bundle, policy, LIVE)).verdict.result).toBe("verified");
+  });
+
   it("is verified, every check passed", async () => {
     const policy = parsePolicy(epoch.policyText);
     const { verdict, epoch: verified } = await appraiseBundle(epoch.bundle, policy, LIVE);
@@ -455,6 +469,19 @@ describe("each check fails for its reason", () => {
         parts: () => ({ config: encodeCbor(new Map()) }),
       },
     ],
+    ...([["none"], [true], []] as const).map(
+      ([padding]) =>
+        [
+          "config",
+          "policy/padding",
+          "untrusted",
+          `padding ${String(padding)} where it is required`,
+          {
+            options: { config: configWith(padding) },
+            policy: (file: PolicyFile) => (file["padding"] = "required"),
+          },
+        ] as const,
+    ),
     [
       "register",
       "binding/register",

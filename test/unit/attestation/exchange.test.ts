@@ -64,6 +64,8 @@ async function evidenceOf(
   const { kc, requestLeaves, responseLeaves } = exchange;
   return {
     receipt: exchange.receipt,
+    phase: "final",
+    previous: null,
     exchange: exchange.exchange,
     requestHead: (leaves) => headOf(kc, "request", requestLeaves.slice(0, leaves)),
     requestLeaves: requestLeaves.length,
@@ -224,6 +226,27 @@ describe("each check fails for its reason", () => {
     ["index", "receipt/exchange", "tampered", "another id", { evidence: { exchange: random(16) } }],
     [
       "index",
+      "receipt/previous",
+      "tampered",
+      "a receipt before it that was not seen",
+      { claims: { previous: random(32) } },
+    ],
+    [
+      "index",
+      "receipt/previous",
+      "tampered",
+      "none before it, where one was seen",
+      { evidence: { previous: random(32) } },
+    ],
+    [
+      "index",
+      "receipt/phase",
+      "truncated",
+      "the end, where a checkpoint has to be",
+      { evidence: { phase: "checkpoint" } },
+    ],
+    [
+      "index",
       "receipt/time",
       "stale",
       "a time before the epoch",
@@ -380,6 +403,54 @@ describe("a refusal", () => {
     const claims = { request: head({ leaves: 1 }), outcome: { status: 413 } };
     const verdict = await judge({ claims, evidence: { status: 413 } });
     expectRejected(verdict, "request", "transcript/request", "tampered");
+  });
+});
+
+describe("a checkpoint", () => {
+  const claims = { phase: "checkpoint" } as const;
+  const evidence = { phase: "checkpoint", complete: false } as const;
+
+  it("leaves nothing open but the end", async () => {
+    const previous = random(32);
+    const verdict = await judge({
+      claims: { ...claims, previous },
+      evidence: { ...evidence, previous },
+    });
+    expect([verdict.result, verdict.failure]).toEqual(["incomplete", null]);
+    const open = verdict.checks.filter(({ status }) => status !== "pass");
+    expect(open.map(({ id, found }) => [id, found])).toEqual([["complete", "not reached"]]);
+  });
+
+  it("is never verified, not even where all has come", async () => {
+    const whole = { ...evidence, complete: true };
+    expect((await judge({ claims, evidence: whole })).result).toBe("incomplete");
+  });
+
+  it("may cover the beginning of the request, as far as it was read", async () => {
+    const { kc, requestLeaves } = await makeExchange(epoch);
+    for (const leaves of [0, 1]) {
+      const first = requestLeaves.slice(0, leaves);
+      const exchange = await makeExchange(epoch, {
+        claims: { ...claims, request: await headOf(kc, "request", first) },
+      });
+      const held = await evidenceOf(exchange, {
+        ...evidence,
+        requestHead: (count) => headOf(kc, "request", requestLeaves.slice(0, count)),
+      });
+      expect((await appraiseExchange(verified, held)).result).toBe("incomplete");
+    }
+  });
+
+  it.each<[CheckId, AttestationErrorCode, Partial<ExchangeEvidence>]>([
+    ["index", "receipt/exchange", { exchange: random(16) }],
+    ["index", "receipt/previous", { previous: random(32) }],
+    ["model", "receipt/model", { asked: { id: "letters", version: null } }],
+    ["request", "transcript/request", { requestLeaves: 1 }],
+    ["response", "transcript/response", { responseLeaves: 3 }],
+    ["response", "receipt/status", { status: 201 }],
+  ])("is held to its %s: %s", async (id, code, change) => {
+    const verdict = await judge({ claims, evidence: { ...evidence, ...change } });
+    expectRejected(verdict, id, code, "tampered");
   });
 });
 

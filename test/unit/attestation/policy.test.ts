@@ -71,6 +71,9 @@ const MISTAKES: readonly Mistake[] = [
     (key): Mistake => ["/", (policy) => Reflect.deleteProperty(policy, key)],
   ),
   ["/surplus", set("surplus", 1)],
+  ["/padding", set("padding", "unchecked")],
+  ["/padding", set("padding", true)],
+  ["/padding", set("padding", null)],
   ["/version", set("version", 2)],
   ["/version", set("version", "1")],
   ["/expires", set("expires", 1)],
@@ -215,6 +218,17 @@ const CONTRADICTIONS: readonly Mistake[] = [
     ]),
   ],
 ];
+
+describe("padding in a policy", () => {
+  it("is optional where the file does not say, as it may", () => {
+    const policyOf = (padding: object): unknown =>
+      parsePolicy(JSON.stringify({ ...epoch.policy, ...padding })).padding;
+    expect(policyOf({})).toBe("optional");
+    expect(policyOf({ padding: "optional" })).toBe("optional");
+    expect(policyOf({ padding: "required" })).toBe("required");
+    expect(satisfies({ ...epoch.policy, padding: "required" }, SCHEMA, SCHEMA)).toBe(true);
+  });
+});
 
 describe("parsePolicy", () => {
   it("reads the policy of the design", () => {

@@ -10,6 +10,7 @@ import {
   DETERMINISTIC,
   encodeCbor,
   encodeProof,
+  encodeUtf8,
   EVIDENCE_CHECKS,
   EXCHANGE_CHECKS,
   type FailureClass,
@@ -149,8 +150,12 @@ describe("a proof with its opening", () => {
       Buffer.concat([2, "POST", "https", "", path].map((part) => encoded(part)));
     const encoded = (part: string | number): Buffer =>
       typeof part === "number" ? Buffer.of(part) : Buffer.from([part.length, ...Buffer.from(part)]);
-    const shown = async (path: string): Promise<AttestationErrorCode | null> => {
-      const made = await makeExchange(epoch, { requestLeaves: [asking(path), random(9)] });
+    const shown = async (
+      path: string,
+      ...content: readonly string[]
+    ): Promise<AttestationErrorCode | null> => {
+      const chunks = content.length === 0 ? [random(9)] : content.map((part) => encodeUtf8(part));
+      const made = await makeExchange(epoch, { requestLeaves: [asking(path), ...chunks] });
       const { verdict } = await appraise(proofOf(made));
       return verdict.checks.find(({ status }) => status === "fail")?.code ?? null;
     };
@@ -159,6 +164,13 @@ describe("a proof with its opening", () => {
     expect(await shown("/v2/health/live")).toBe(null);
     expect(await shown("/v2/models/letters/infer")).toBe("receipt/model");
     expect(await shown("/v2/models/digits/versions/2/infer")).toBe("receipt/model");
+    // OpenAI's API names it in the body, here in two chunks.
+    const chat = "/v1/chat/completions";
+    expect(await shown(chat)).toBe(null);
+    expect(await shown(chat, '{"mod', 'el":"digits"}')).toBe(null);
+    expect(await shown(chat, '{"model":"digits@1"}')).toBe(null);
+    expect(await shown(chat, '{"mod', 'el":"letters"}')).toBe("receipt/model");
+    expect(await shown(chat, '{"model":"digits@2"}')).toBe("receipt/model");
   });
 
   it("opens nothing with leaves lost, added, swapped or changed", async () => {
@@ -242,7 +254,24 @@ describe("a proof without an opening", () => {
   it("is rejected for an aborted exchange", async () => {
     const aborted = await makeExchange(epoch, { claims: { phase: "aborted" } });
     const cut = proofOf(aborted, { opening: null });
-    await expectRejected(cut, "index", "receipt/phase", "truncated");
+    await expectRejected(cut, "complete", "receipt/phase", "truncated");
+  });
+
+  it("shows what a checkpoint covers, opened or not, and is not verified", async () => {
+    const partial = await makeExchange(epoch, { claims: { phase: "checkpoint" } });
+    for (const opening of [null, undefined]) {
+      const bytes = proofOf(partial, opening === null ? { opening } : {});
+      await expectRejected(bytes, "complete", "receipt/phase", "truncated");
+      const judged = await appraise(bytes);
+      expect([judged.claims, judged.unfinished?.phase]).toEqual([null, "checkpoint"]);
+      expect(judged.unfinished?.response).toEqual(partial.claims.response);
+    }
+  });
+
+  it("shows nothing of a checkpoint that does not hold", async () => {
+    const partial = await makeExchange(epoch, { claims: { phase: "checkpoint", issuedAt: 1 } });
+    const { verdict, unfinished } = await appraise(proofOf(partial));
+    expect([verdict.failure, unfinished]).toEqual(["stale", null]);
   });
 });
 

@@ -11,6 +11,8 @@ export interface Ran {
   readonly exit: number;
   /** Standard output. */
   readonly lines: readonly string[];
+  /** Bytes that went to standard output as they are, as text. */
+  readonly written: string;
   /** Standard error. */
   readonly notes: readonly string[];
 }
@@ -19,14 +21,18 @@ export interface Ran {
 export async function runCommand(command: Command, words: readonly string[]): Promise<Ran> {
   const lines: string[] = [];
   const notes: string[] = [];
+  let written = "";
   const terminal: Terminal = {
     paint: PAINT,
     print: (line) => lines.push(...line.split("\n")),
     note: (line) => notes.push(...line.split("\n")),
-    write: () => undefined,
+    write: (bytes) => {
+      written += Buffer.from(bytes).toString();
+    },
   };
   const options = [...command.options, ...SHARED_OPTIONS];
   const args = parseArguments(words, options, command.operands);
   const call = { args, terminal, json: args.flag("json"), quiet: args.flag("quiet") };
-  return { exit: await command.run(call), lines, notes };
+  const exit = await command.run(call);
+  return { exit, lines, notes, written };
 }

@@ -22,6 +22,7 @@ import {
   CHALLENGE_PATH,
   decodeRequest,
   encodeByteSequence,
+  encodeCheckpoint,
   encodeContentChunk,
   encodeKeyConfig,
   encodeResponsePreamble,
@@ -64,10 +65,13 @@ const MODEL: ModelRef = { id: "digits", version: "1", digest: sha256("digits") }
 export interface InnerCall extends RequestPreamble {
   readonly content: Uint8Array;
 }
+/** In place of a chunk: a checkpoint receipt over what came before it. */
+export const CHECKPOINT: unique symbol = Symbol("checkpoint");
+
 export interface InnerAnswer {
   readonly status?: number;
   readonly headers?: readonly (readonly [string, string])[];
-  readonly content?: readonly (Uint8Array | string)[];
+  readonly content?: readonly (Uint8Array | string | typeof CHECKPOINT)[];
   /** Waited for before the content after the first chunk. */
   readonly gate?: Promise<void>;
   readonly model?: ModelRef | null;
@@ -268,30 +272,37 @@ async function gateway(node: FakeNode, body: Uint8Array): Promise<Response> {
     const status = answer.status ?? 200;
     const preamble = encodeResponsePreamble(status, answer.headers ?? []);
     async function* plaintext(): AsyncGenerator<Uint8Array> {
+      let previous: Uint8Array | null = null;
+      const sign = async (phase: ReceiptClaims["phase"]): Promise<Uint8Array> => {
+        const claims: ReceiptClaims = {
+          issuedAt: Math.floor(node.nowMs / 1000),
+          exchange: await exchangeId(nativePrimitives, opened.enc),
+          keysetDigest: epoch.keysetDigest,
+          documentDigest: epoch.document,
+          index: 0,
+          phase,
+          model: answer.model === undefined ? MODEL : answer.model,
+          request: await sent.head(),
+          response: await received.head(),
+          outcome: { status },
+          previous,
+        };
+        const changed = { ...claims, ...node.misdeeds.claims?.(claims) };
+        const receipt = signReceipt(epoch.receiptKey, changed);
+        previous = sha256(receipt);
+        return receipt;
+      };
       yield sealer.head;
       await received.append(preamble);
       yield await sealer.seal(preamble);
       for (const [i, item] of (answer.content ?? []).entries()) {
         if (i > 0) await answer.gate;
-        const leaf = typeof item === "string" ? new Uint8Array(Buffer.from(item)) : item;
+        const chunk = item === CHECKPOINT ? encodeCheckpoint(await sign("checkpoint")) : item;
+        const leaf = typeof chunk === "string" ? new Uint8Array(Buffer.from(chunk)) : chunk;
         await received.append(leaf);
         yield await sealer.seal(encodeContentChunk(leaf));
       }
-      const claims: ReceiptClaims = {
-        issuedAt: Math.floor(node.nowMs / 1000),
-        exchange: await exchangeId(nativePrimitives, opened.enc),
-        keysetDigest: epoch.keysetDigest,
-        documentDigest: epoch.document,
-        index: 0,
-        phase: "final",
-        model: answer.model === undefined ? MODEL : answer.model,
-        request: await sent.head(),
-        response: await received.head(),
-        outcome: { status },
-        previous: null,
-      };
-      const changed = { ...claims, ...node.misdeeds.claims?.(claims) };
-      const field = encodeByteSequence(signReceipt(epoch.receiptKey, changed));
+      const field = encodeByteSequence(await sign("final"));
       const count = { sent: 1, missing: 0, twice: 2 }[node.misdeeds.receipt];
       const trailers = Array.from({ length: count }, () => [RECEIPT_FIELD, field] as const);
       yield await sealer.finish(encodeTrailers(trailers));

@@ -14,7 +14,13 @@ import { createProxyApp, type ProxyEntry } from "../../../client/cli/proxy/app.t
 import { isOwnHost, parseListen } from "../../../client/cli/proxy/guard.ts";
 import { createProofStore } from "../../../client/cli/proxy/proofs.ts";
 import { NOW_MS } from "../../fakes/attester.ts";
-import { createFakeNode, type FakeNode, type InnerCall, problem } from "./fake-gateway.ts";
+import {
+  CHECKPOINT,
+  createFakeNode,
+  type FakeNode,
+  type InnerCall,
+  problem,
+} from "./fake-gateway.ts";
 
 function portOf(server: Server): number {
   const address = server.address();
@@ -264,6 +270,54 @@ describe("the proxy", () => {
     await expect(response.text()).rejects.toThrow("terminated");
     const id = response.headers.get("countersign-proof") ?? "";
     expect((await fetch(`${url}/proofs/${id}`)).status).toBe(404);
+  });
+
+  it("shows the end of the events only where all is verified", async () => {
+    const headers = [["content-type", "text/event-stream"]] as const;
+    const content = ["data: 1\n\n", CHECKPOINT, ":        \n\n", "data: [DONE]\n\n"] as const;
+    node.handler = () => ({ headers, content });
+    const ask = (): Promise<Response> =>
+      fetch(`${url}/v1/chat/completions`, { method: "POST", body: "{}" });
+    const whole = await (await ask()).text();
+    expect(whole).toMatch(/^data: 1\n\n: countersign-receipt :[^:]+:\n\ndata: \[DONE\]\n\n$/u);
+    expect(log.at(-1)).toMatchObject({ outcome: "verified" });
+    // The receipt is cut off: the events that came are shown, their end is not.
+    node.misdeeds.receipt = "missing";
+    const reader = (await ask()).body?.getReader();
+    let seen = "";
+    const reading = (async (): Promise<void> => {
+      for (;;) {
+        const next = await reader?.read();
+        if (next?.done !== false) return;
+        seen += Buffer.from(next.value).toString();
+      }
+    })();
+    await expect(reading).rejects.toThrow("terminated");
+    expect(seen.includes("[DONE]")).toBe(false);
+    expect(log.at(-1)).toMatchObject({ outcome: "refused" });
+  });
+
+  it("breaks a stream at a checkpoint that does not hold", async () => {
+    const headers = [["content-type", "text/event-stream"]] as const;
+    node.handler = () => ({ headers, content: ["data: 1\n\n", CHECKPOINT, "data: 2\n\n"] });
+    node.misdeeds.claims = ({ phase }) =>
+      phase === "checkpoint" ? { outcome: { status: 201 } } : {};
+    const response = await fetch(`${url}/v1/chat/completions`, { method: "POST", body: "{}" });
+    await expect(response.text()).rejects.toThrow("terminated");
+    expect(log.at(-1)?.detail).toContain("rejected, tampered");
+  });
+
+  it("keeps the proof of what came until the last checkpoint, which is not verified", async () => {
+    const headers = [["content-type", "text/event-stream"]] as const;
+    node.handler = () => ({ headers, content: ["data: 1\n\n", CHECKPOINT, "data: 2\n\n"] });
+    node.misdeeds.receipt = "missing";
+    const response = await fetch(`${url}/v1/chat/completions`, { method: "POST", body: "{}" });
+    await expect(response.text()).rejects.toThrow("terminated");
+    const proof = await fetch(`${url}/proofs/${response.headers.get("countersign-proof") ?? ""}`);
+    const bytes = new Uint8Array(await proof.arrayBuffer());
+    const judged = await appraiseProof(bytes, node.policy, { nowMs: NOW_MS }, nativePrimitives);
+    expect([judged.verdict.result, judged.verdict.failure]).toEqual(["rejected", "truncated"]);
+    expect([judged.claims, judged.unfinished?.response.leaves]).toEqual([null, 2]);
   });
 
   it("sends the path that it was asked for, and no other", async () => {

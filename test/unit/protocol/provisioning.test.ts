@@ -18,6 +18,8 @@ const LIMITS: ProvisioningLimits = {
   inferenceTimeoutMs: 30_000,
   replaySlots: 65_536,
   intraOpThreads: 0,
+  cacheBytes: 1 << 30,
+  maxSequences: 8,
 };
 const MODEL = {
   id: "digits",
