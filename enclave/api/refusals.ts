@@ -56,6 +56,11 @@ function refusalResponse(status: number, code: RequestErrorCode, message: string
   return new Response(JSON.stringify({ error: message, code }), { status, headers });
 }
 
-function isRequestError(code: EnclaveErrorCode): code is RequestErrorCode {
+export function statusOf(code: RequestErrorCode): number {
+  return STATUS[code];
+}
+
+/** Whether a code is one that a request can be refused with. */
+export function isRequestError(code: EnclaveErrorCode): code is RequestErrorCode {
   return Object.hasOwn(STATUS, code);
 }

@@ -98,6 +98,8 @@ describe("an exchange with the simulation", () => {
     if (epoch === null) throw new Error("the bundle is not verified");
     const verdict = await appraiseExchange(epoch, {
       receipt: opened.receipt,
+      phase: "final",
+      previous: null,
       exchange: await exchangeId(nativePrimitives, sealed.sealed.enc),
       requestHead: (leaves) => sealed.request.head(leaves),
       requestLeaves: sealed.request.leaves,

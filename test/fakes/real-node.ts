@@ -11,6 +11,9 @@ import { developmentPolicy } from "../../client/cli/simulation.ts";
 import type { TestModel } from "./served.ts";
 
 export interface RealNode {
+  readonly url: string;
+  /** A file with the policy that accepts it. */
+  readonly policyPath: string;
   readonly connection: Connection;
   close(): Promise<void>;
 }
@@ -27,7 +30,10 @@ export async function startRealNode(models: readonly TestModel[]): Promise<RealN
     }
   }
   const state = join(root, "state");
-  const policy = parsePolicy(encodePolicy(await developmentPolicy(state, repository, Date.now())));
+  const encodedPolicy = encodePolicy(await developmentPolicy(state, repository, Date.now()));
+  const policyPath = join(root, "policy.json");
+  await writeFile(policyPath, encodedPolicy);
+  const policy = parsePolicy(encodedPolicy);
   const errors: string[] = [];
   const node = await startNode(
     ["--models", repository, "--state", state, "--listen", "127.0.0.1:0"],
@@ -40,6 +46,8 @@ export async function startRealNode(models: readonly TestModel[]): Promise<RealN
   };
   try {
     return {
+      url: node.url,
+      policyPath,
       connection: await connect(node.url, { policy, primitives: nativePrimitives }),
       close,
     };

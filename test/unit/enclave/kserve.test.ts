@@ -242,7 +242,7 @@ describe("refusals", () => {
     ["/", 404, "request/path"],
     ["/v2/", 404, "request/path"],
     ["/v2/models", 404, "request/path"],
-    ["/v1/models", 404, "request/path"],
+    ["/v3/models", 404, "request/path"],
     ["/v2/models/echo/infer/", 404, "request/path"],
     ["/v2/models/none", 404, "model/unknown"],
     ["/v2/models/none/ready", 404, "model/unknown"],
