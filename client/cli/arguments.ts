@@ -18,6 +18,8 @@ export interface Arguments {
   text(name: string): string | null;
   /** @throws UsageError unless a whole number from `minimum` up. */
   number(name: string, minimum: number): number | null;
+  /** @throws UsageError unless a decimal number from `minimum` to `maximum`. */
+  decimal(name: string, minimum: number, maximum: number): number | null;
 }
 
 /** Options that every command has. */
@@ -118,6 +120,15 @@ function createArguments(
       const value = Number(text);
       if (!/^\d+$/u.test(text) || !Number.isSafeInteger(value) || value < minimum) {
         throw new UsageError(`--${name} is "${text}", want a whole number from ${minimum} up`);
+      }
+      return value;
+    },
+    decimal(name, minimum, maximum) {
+      const text = values.get(name) ?? null;
+      if (text === null) return null;
+      const value = Number(text);
+      if (!/^-?\d+(?:\.\d+)?$/u.test(text) || value < minimum || value > maximum) {
+        throw new UsageError(`--${name} is "${text}", want ${minimum} to ${maximum}`);
       }
       return value;
     },

@@ -20,7 +20,9 @@ export interface HashedModel {
 const VERSION = /^[1-9]\d{0,8}$/u;
 const READ_BYTES = 1024 * 1024;
 const MAX_DEPTH = 8;
-const LAYOUT = "a model repository is DIR/<name>/<version>/model.onnx, with versions 1, 2, …";
+const LAYOUT =
+  "a model repository is DIR/<name>/<version>/model.onnx, with versions 1, 2, …, " +
+  "or a Hugging Face export there: config.json, tokenizer.json, onnx/model.onnx";
 
 /** Every version of every model in a repository, by name and rising version. */
 export async function hashRepository(directory: string): Promise<readonly HashedModel[]> {

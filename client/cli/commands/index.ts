@@ -1,7 +1,9 @@
 import type { Command } from "../command.ts";
 import { attestCommand } from "./attest.ts";
+import { chatCommand } from "./chat.ts";
 import { demoTamperCommand } from "./demo.ts";
 import { inferCommand } from "./infer.ts";
+import { modelAddCommand } from "./model-add.ts";
 import { modelDigestCommand, modelListCommand } from "./model.ts";
 import { nodeCommand } from "./node.ts";
 import { policyCheckCommand, policyInitCommand, policyShowCommand } from "./policy.ts";
@@ -14,6 +16,7 @@ import { versionCommand } from "./version.ts";
 export const COMMANDS: readonly Command[] = [
   quickstartCommand,
   nodeCommand,
+  chatCommand,
   inferCommand,
   verifyCommand,
   attestCommand,
@@ -21,6 +24,7 @@ export const COMMANDS: readonly Command[] = [
   policyInitCommand,
   policyShowCommand,
   policyCheckCommand,
+  modelAddCommand,
   modelDigestCommand,
   modelListCommand,
   demoTamperCommand,

@@ -1,24 +1,20 @@
 import type { Verdict } from "@countersign/attestation";
 
-import { type Connection, VerdictError, type VerifiedResponse } from "@countersign/client";
+import type { Connection } from "@countersign/client";
 import { POLICY_OPTION } from "../arguments.ts";
+import { isTextModel } from "../chat/models.ts";
 import type { Call, Command } from "../command.ts";
-import { clientFailure, connectNode } from "../connecting.ts";
+import { connectNode } from "../connecting.ts";
 import { CommandError, EXIT, UsageError } from "../exit.ts";
 import { writeProof } from "../files.ts";
+import { NO_ANSWER, reportNoAnswer } from "../inference-line.ts";
 import { inferRequestBody, readInput, type UserInput } from "../input.ts";
 import { type ModelMetadata, parseModelMetadata } from "../model-metadata.ts";
 import { DEFAULT_NODE, userPath } from "../paths.ts";
 import { loadPolicy } from "../policies.ts";
 import { parsePrediction, type Prediction, renderPrediction } from "../prediction.ts";
-import {
-  exitCodeOf,
-  renderChain,
-  renderResult,
-  simulationNotice,
-  verdictObject,
-} from "../rendering.ts";
-import { noteFailure } from "../reporting.ts";
+import { RefusedError, requireAnswer } from "../refused.ts";
+import { renderChain, renderResult, simulationNotice, verdictObject } from "../rendering.ts";
 import { jsonLine, printable, type Terminal } from "../terminal.ts";
 
 /** A verified answer to one inference. */
@@ -29,20 +25,6 @@ export interface Inference {
   readonly verdict: Verdict;
   readonly proof: Uint8Array;
   readonly exchange: string;
-}
-
-const MAX_REFUSAL_CHARACTERS = 500;
-
-/** A refusal by the enclave itself. It is verified like an answer, but it is none. */
-class RefusedError extends CommandError {
-  readonly verdict: Verdict;
-  readonly exchange: string;
-
-  constructor(message: string, response: { readonly verdict: Verdict; readonly exchange: string }) {
-    super(message, "change the request by what it says; the model's metadata says what it takes");
-    this.verdict = response.verdict;
-    this.exchange = response.exchange;
-  }
 }
 
 export const inferCommand: Command = {
@@ -91,7 +73,11 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
     const policy = await loadPolicy(args.text("policy"));
     const input = await readInput(source);
     const node = await connectNode(args.text("node") ?? DEFAULT_NODE, policy);
-    inference = await inferOnce(node, model, args.text("version"), input);
+    inference = await inferOnce(node, model, args.text("version"), input).catch(
+      async (error: unknown) => {
+        throw await withHint(error, node, model);
+      },
+    );
   } catch (error) {
     if (!json) throw error;
     return reportNoAnswer(terminal, model, error);
@@ -129,40 +115,6 @@ async function failureToWrite(path: string, proof: Uint8Array): Promise<CommandE
   }
 }
 
-/** The members of a line of `--json`, in their order. */
-const NO_ANSWER = {
-  version: 1,
-  model: "",
-  exchange: null,
-  answer: null,
-  verdict: null,
-  proof: null,
-  error: null,
-} as const;
-
-/** The line of `--json` where there is no answer. @throws `error` where it says nothing of that. */
-function reportNoAnswer(terminal: Terminal, model: string, error: unknown): number {
-  if (error instanceof VerdictError) {
-    const { verdict } = error;
-    terminal.print(jsonLine({ ...NO_ANSWER, model, verdict: verdictObject(verdict) }));
-    return exitCodeOf(verdict);
-  }
-  const failure = clientFailure(error) ?? error;
-  if (!(failure instanceof CommandError) || failure instanceof UsageError) throw error;
-  const refused = failure instanceof RefusedError ? failure : null;
-  const { message, fix, exitCode } = failure;
-  const line = {
-    ...NO_ANSWER,
-    model,
-    exchange: refused?.exchange ?? null,
-    verdict: refused === null ? null : verdictObject(refused.verdict),
-    error: { message, fix },
-  };
-  terminal.print(jsonLine(line));
-  noteFailure(terminal, failure);
-  return exitCode;
-}
-
 /** Asks for the model's metadata, then for one inference, both in private and both verified. */
 export async function inferOnce(
   node: Connection,
@@ -173,13 +125,13 @@ export async function inferOnce(
   const of = version === null ? "" : `/versions/${encodeURIComponent(version)}`;
   const path = `/v2/models/${encodeURIComponent(model)}${of}`;
   const described = await node.fetch(path);
-  const metadata = parseModelMetadata(await answerOf(described, `the model "${model}"`));
+  const metadata = parseModelMetadata(await requireAnswer(described, `the model "${model}"`));
   const response = await node.fetch(`${path}/infer`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: inferRequestBody(input, metadata),
   });
-  const answer = await answerOf(response, "the inference");
+  const answer = await requireAnswer(response, "the inference");
   return {
     metadata,
     answer,
@@ -188,6 +140,17 @@ export async function inferOnce(
     proof: await response.proof(),
     exchange: response.exchange,
   };
+}
+
+/** Who asks a model of text for tensors wants to chat with it. */
+async function withHint(error: unknown, node: Connection, model: string): Promise<unknown> {
+  if (!(error instanceof CommandError)) return error;
+  // What went wrong first is what is told, whatever becomes of the question why.
+  const talks = await isTextModel(node, model).catch(() => false);
+  if (!talks) return error;
+  const fix = `"${model}" is a model of text: countersign chat ${model}`;
+  if (error instanceof RefusedError) return new RefusedError(error.message, fix, error);
+  return new CommandError(error.message, fix, error.exitCode);
 }
 
 /** The prediction, the verdict, and the chain from the answer to the root. */
@@ -204,35 +167,4 @@ export function printInference(terminal: Terminal, inference: Inference, quiet: 
   for (const line of renderChain(verdict.checks, "from-answer", paint)) terminal.print(line);
   const notice = simulationNotice(verdict.platform);
   if (notice !== null) terminal.print(paint.warn(`\n${notice}`));
-}
-
-/** The JSON of a verified response. @throws RefusedError where the enclave refused. */
-async function answerOf(response: VerifiedResponse, what: string): Promise<unknown> {
-  const text = await response.text();
-  if (!response.ok) {
-    throw new RefusedError(
-      `the enclave refused ${what} (${response.status}): ${refusalOf(text)}. ` +
-        "The refusal is verified: it is the enclave's own",
-      { verdict: await response.verdict(), exchange: response.exchange },
-    );
-  }
-  try {
-    const value: unknown = JSON.parse(text);
-    return value;
-  } catch {
-    throw new CommandError(`the enclave's answer to ${what} is not JSON`);
-  }
-}
-
-/** Open Inference Protocol v2: `{"error": "…"}`. */
-function refusalOf(text: string): string {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && "error" in value) {
-      return printable(String(value.error)).slice(0, MAX_REFUSAL_CHARACTERS);
-    }
-  } catch {
-    // Not JSON: shown as it is.
-  }
-  return printable(text).slice(0, MAX_REFUSAL_CHARACTERS);
 }

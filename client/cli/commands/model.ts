@@ -8,8 +8,8 @@ import { hashModel, hashRepository, type HashedModel } from "../models.ts";
 import { BUNDLED_MODELS, userPath } from "../paths.ts";
 import { jsonLine, type Terminal } from "../terminal.ts";
 
-/** The file that makes a directory a version of a model. */
-const GRAPH = "model.onnx";
+/** The file that makes a directory a version of a model: its graph alone, or that of an export. */
+const GRAPH = /^(?:model|onnx\/[^/]+)\.onnx$/u;
 
 export const modelDigestCommand: Command = {
   name: "model digest",
@@ -41,9 +41,9 @@ async function digest({ args, terminal, json, quiet }: Call): Promise<number> {
   const directory = userPath(args.operands[0] ?? "");
   const model = await hashModel(directory, basename(dirname(directory)), basename(directory));
   // A directory above or below has a digest, too, and nothing runs that has it.
-  if (!model.files.some(({ path }) => path === GRAPH)) {
+  if (!model.files.some(({ path }) => GRAPH.test(path))) {
     throw new CommandError(
-      `${directory} has no ${GRAPH}: it is no version of a model`,
+      `${directory} has no model.onnx, and none in onnx/: it is no version of a model`,
       "name one version's directory, <name>/<version>; `countersign model list` finds them",
     );
   }

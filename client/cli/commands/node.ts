@@ -28,7 +28,8 @@ export const nodeCommand: Command = {
 enclave's memory from this machine's owner. A client trusts the simulation only where its policy
 says so. Ctrl-C lets requests finish and ends both processes.
 
-A model repository is DIR/<name>/<version>/model.onnx, as for Triton and KServe.`,
+A model repository is DIR/<name>/<version>/model.onnx, as for Triton and KServe, or an export of the
+Hugging Face tools in <version>/: "countersign model add" fetches one.`,
   options: [
     ...NODE_OPTIONS,
     { name: "tee", value: "PLATFORM", description: "simulated (default)" },

@@ -171,9 +171,10 @@ function printNext(terminal: Terminal, url: string, policyPath: string): void {
       `infer ${MODEL} --input ${PICTURE} --proof ${proof}${node}${policy}`,
       "the same, and keep the proof",
     ],
+    [`chat --node ${url}${policy}`, "talk with a small model; a verdict under every answer"],
     [`verify ${proof}${policy}`, "offline; change one byte of the file and try again"],
     ["demo tamper", "a host that lies in seven ways, and what catches each"],
-    [`proxy --node ${url}${policy}`, "for curl, and for any KServe client"],
+    [`proxy --node ${url}${policy}`, "for curl, and for any OpenAI or KServe client"],
   ] as const;
   terminal.print(`\n${paint.bold("Next")}, in another terminal:`);
   for (const [command, what] of steps) {

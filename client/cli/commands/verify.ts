@@ -1,5 +1,6 @@
 import {
   appraiseProof,
+  encodeHex,
   formatTime,
   type Policy,
   type Proof,
@@ -108,6 +109,20 @@ function printClaims(terminal: Terminal, claims: ReceiptClaims): void {
   terminal.print(
     `\nthe receipt: ${printable(ran)}, status ${outcome.status}, ${formatTime(issuedAt * 1000)}, index ${index}`,
   );
+  const text = textFacts(outcome);
+  if (text !== null) terminal.print(`the text: ${text}`);
+}
+
+/** What the receipt says of text that was generated; null of everything else. */
+function textFacts(outcome: ReceiptClaims["outcome"]): string | null {
+  const { finishReason, promptTokens, completionTokens, seed, parameters } = outcome;
+  const facts: string[] = [];
+  if (promptTokens !== undefined) facts.push(`${promptTokens} tokens read`);
+  if (completionTokens !== undefined) facts.push(`${completionTokens} written`);
+  if (finishReason !== undefined) facts.push(`finish reason ${printable(finishReason)}`);
+  if (seed !== undefined) facts.push(`seed ${seed}`);
+  if (parameters !== undefined) facts.push(`parameters ${encodeHex(parameters)}`);
+  return facts.length === 0 ? null : facts.join(", ");
 }
 
 function printOpening(terminal: Terminal, opened: OpenedExchange): void {
