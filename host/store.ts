@@ -47,8 +47,13 @@ export interface ModelStore {
 
 const MODEL_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/u;
 const VERSION = /^[1-9]\d{0,8}$/u;
-const REQUIRED_FILE = "model.onnx";
-const LAYOUT = `want DIR/<id>/<version>/${REQUIRED_FILE}, for example models/digits/1/${REQUIRED_FILE}`;
+const GRAPH = "model.onnx";
+/** A Hugging Face export has its graph here, and these files beside the folder. */
+const EXPORT_GRAPH = /^onnx\/[^/]+\.onnx$/u;
+const EXPORT_FILES = ["config.json", "tokenizer.json"];
+const LAYOUT =
+  `want DIR/<id>/<version>/${GRAPH}, for example models/digits/1/${GRAPH}, ` +
+  "or a Hugging Face export there: config.json, tokenizer.json, onnx/model.onnx";
 
 /**
  * Reads and hashes every version below `directory`.
@@ -137,11 +142,12 @@ async function readVersion(id: string, version: string, directory: string): Prom
   const files: StoredFile[] = [];
   await walk(directory, [], files);
   if (files.length === 0) {
-    throw layout(directory, `is empty: put ${REQUIRED_FILE} there, or remove the directory`);
+    throw layout(directory, `is empty: put ${GRAPH} there, or remove the directory`);
   }
-  if (!files.some(({ path }) => path === REQUIRED_FILE)) {
-    throw layout(directory, `has no ${REQUIRED_FILE}: put it there, or remove the directory`);
-  }
+  requireGraph(
+    directory,
+    files.map(({ path }) => path),
+  );
   const entries: ManifestEntry[] = [];
   for (const stored of files) {
     const sha256 = await hashFile(stored);
@@ -150,6 +156,24 @@ async function readVersion(id: string, version: string, directory: string): Prom
   const manifest = encodeEntries(directory, entries);
   const digest = createHash("sha256").update(manifest).digest();
   return { id, version, manifest, digest: new Uint8Array(digest), files };
+}
+
+/** A bare graph, or an export with one graph: the enclave would refuse anything else. */
+function requireGraph(directory: string, paths: readonly string[]): void {
+  const graphs = paths.filter((path) => path === GRAPH || EXPORT_GRAPH.test(path));
+  const [graph, another] = graphs;
+  if (graph === undefined) {
+    throw layout(
+      directory,
+      `has no ${GRAPH} and no onnx/*.onnx: put it there, or remove the directory`,
+    );
+  }
+  if (another !== undefined) {
+    throw layout(directory, `has several graphs, ${graphs.join(", ")}: keep one of them`);
+  }
+  if (graph === GRAPH) return;
+  const missing = EXPORT_FILES.filter((path) => !paths.includes(path));
+  if (missing.length > 0) throw layout(directory, `has ${graph} but no ${missing.join(", no ")}`);
 }
 
 function encodeEntries(directory: string, entries: readonly ManifestEntry[]): Uint8Array {

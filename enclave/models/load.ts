@@ -5,10 +5,21 @@ import { errorCode } from "../answers.ts";
 import { type Engine, startEngine } from "../engine/engine.ts";
 import { EnclaveError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { type ModelMetadata, NO_METADATA, parseMetadata } from "./metadata.ts";
+import { isEmbedding } from "../text/embedding-config.ts";
+import { loadEmbeddingModel } from "../text/embedding-model.ts";
+import { isExport, readExportFiles, requireGraphPath } from "../text/export-files.ts";
+import type { EmbeddingModel, TextModel } from "../text/model.ts";
+import { loadTextModel } from "../text/text-model.ts";
+import {
+  type ModelMetadata,
+  NO_METADATA,
+  NO_TEXT_METADATA,
+  parseMetadata,
+  parseTextMetadata,
+} from "./metadata.ts";
 import { type ServedModel, type ServedModels, serveModels } from "./served.ts";
 
-/** The graph, in the model repository's layout; a protobuf message, so less than 2 GiB. */
+/** The graph of a model of tensors; an export's lies elsewhere. A protobuf message, so less than 2 GiB. */
 const GRAPH_PATH = "model.onnx";
 const MAX_GRAPH_BYTES = 2 ** 31 - 1;
 /** Optional: how people are to read the model's inputs and outputs. */
@@ -31,17 +42,20 @@ export interface LoadOptions {
   readonly intraOpThreads: number;
   readonly queueLength: number;
   readonly inferenceTimeoutMs: number;
+  readonly cacheBytes: number;
+  readonly maxSequences: number;
 }
 
 type ProvisionedModel = Provisioning["models"][number];
 type Bytes = Uint8Array<ArrayBuffer>;
+type AnyModel = ServedModel | TextModel | EmbeddingModel;
 
 /**
  * Fetches, verifies and loads every provisioned model; none is served unless all are.
  *
  * @throws {@link EnclaveError} `model/digest`, `model/manifest`, `model/version`, `model/size`,
  * `model/hash`, `model/metadata`, `model/external-data`, `model/unsupported`, `model/load`,
- * `engine/failed`; ProtocolError `manifest/…`; and whatever `fetchModelFile` throws.
+ * `model/config`, `model/tokenizer`, `model/template`, `model/cache`, `model/memory`, `engine/failed`; ProtocolError `manifest/…`; and whatever `fetchModelFile` throws.
  */
 export async function loadModels(
   provisioning: Provisioning,
@@ -51,7 +65,7 @@ export async function loadModels(
   requireDistinct(provisioning.models);
   const engine = await startEngine(options);
   try {
-    const models: ServedModel[] = [];
+    const models: AnyModel[] = [];
     for (const model of provisioning.models) {
       models.push(await loadNamed(engine, model, fetchModelFile, options.log));
     }
@@ -68,7 +82,7 @@ async function loadNamed(
   model: ProvisionedModel,
   fetchModelFile: FetchModelFile,
   log: Log,
-): Promise<ServedModel> {
+): Promise<AnyModel> {
   try {
     return await loadModel(engine, model, fetchModelFile, log);
   } catch (error) {
@@ -83,7 +97,7 @@ async function loadModel(
   model: ProvisionedModel,
   fetchModelFile: FetchModelFile,
   log: Log,
-): Promise<ServedModel> {
+): Promise<AnyModel> {
   const { id, version } = model;
   // 1. The manifest is the one whose digest the host configured, and PCR16 will commit to.
   const digest = createHash("sha256").update(model.manifest).digest();
@@ -98,6 +112,21 @@ async function loadModel(
     files.set(entry.path, await fetchFile(entry, fetchModelFile(id, version, entry.path)));
   }
   // 3. ONNX Runtime opens the buffers that were hashed. They move to its thread; nobody else has them.
+  const ref: ModelRef = { id, version, digest: model.digest.slice() };
+  const loaded = isExport([...files.keys()])
+    ? await openExport(engine, files, ref)
+    : await openTensorModel(engine, files, ref);
+  const bytes = entries.reduce((sum, entry) => sum + entry.size, 0);
+  log("model-loaded", { id, version, bytes });
+  return loaded;
+}
+
+/** A model.onnx whose inputs and outputs are tensors. */
+async function openTensorModel(
+  engine: Engine,
+  files: ReadonlyMap<string, Bytes>,
+  ref: ModelRef,
+): Promise<ServedModel> {
   const graph = files.get(GRAPH_PATH);
   if (graph === undefined) throw new TypeError("the graph was required before");
   const metadataFile = files.get(METADATA_PATH) ?? null;
@@ -105,17 +134,28 @@ async function loadModel(
     .filter(([path]) => path !== GRAPH_PATH && path !== METADATA_PATH)
     .map(([path, bytes]) => ({ path, bytes }));
   const session = await engine.load({ graph, external });
-  // 4. What metadata.json says goes with what the graph has.
+  // What metadata.json says goes with what the graph has.
   const metadata: ModelMetadata =
     metadataFile === null ? NO_METADATA : parseMetadata(metadataFile, session);
-  const bytes = entries.reduce((sum, entry) => sum + entry.size, 0);
-  log("model-loaded", { id, version, bytes });
-  const ref: ModelRef = { id, version, digest: model.digest.slice() };
   const inputs = session.inputs.map((info) => ({
     ...info,
     allowEmpty: metadata.inputs.get(info.name)?.["allowEmpty"] === true,
   }));
   return { ref, session, inputs, outputs: session.outputs, metadata };
+}
+
+/** A Hugging Face export, which continues texts or turns them into vectors. */
+async function openExport(
+  engine: Engine,
+  files: ReadonlyMap<string, Bytes>,
+  ref: ModelRef,
+): Promise<TextModel | EmbeddingModel> {
+  const metadataFile = files.get(METADATA_PATH) ?? null;
+  const metadata = metadataFile === null ? NO_TEXT_METADATA : parseTextMetadata(metadataFile);
+  const parsed = readExportFiles(files);
+  return isEmbedding(parsed, metadata)
+    ? await loadEmbeddingModel(engine, parsed, metadata, ref)
+    : await loadTextModel(engine, parsed, ref);
 }
 
 /** Reads one file into a buffer of its own and hashes what arrived there. */
@@ -141,9 +181,21 @@ async function fetchFile(entry: ManifestEntry, chunks: AsyncIterable<Uint8Array>
 }
 
 function requireFiles(id: string, version: string, entries: readonly ManifestEntry[]): void {
+  const paths = entries.map(({ path }) => path);
+  const tensors = paths.includes(GRAPH_PATH);
+  if (tensors && isExport(paths)) {
+    throw new EnclaveError(
+      "model/manifest",
+      `${id}/${version}: ${GRAPH_PATH} and an export in one`,
+    );
+  }
+  if (!tensors && !isExport(paths)) {
+    throw new EnclaveError("model/manifest", `${id}/${version}: no ${GRAPH_PATH}, no onnx/*.onnx`);
+  }
+  const graph = tensors ? GRAPH_PATH : requireGraphPath(paths);
   for (const { path, size } of entries) {
     const limit =
-      path === GRAPH_PATH
+      path === graph
         ? MAX_GRAPH_BYTES
         : path === METADATA_PATH
           ? MAX_METADATA_BYTES
@@ -151,9 +203,6 @@ function requireFiles(id: string, version: string, entries: readonly ManifestEnt
     if (size > limit) {
       throw new EnclaveError("model/size", `${id}/${version}: ${path} of ${size} bytes`);
     }
-  }
-  if (!entries.some(({ path }) => path === GRAPH_PATH)) {
-    throw new EnclaveError("model/manifest", `${id}/${version}: no ${GRAPH_PATH}`);
   }
 }
 

@@ -1,5 +1,6 @@
 import { decodeUtf8 } from "@countersign/attestation/attester";
 import { EnclaveError } from "../errors.ts";
+import { type Pooling, POOLINGS } from "../text/pooling.ts";
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
 export interface JsonObject {
@@ -21,6 +22,23 @@ export interface ModelMetadata {
   readonly outputs: ReadonlyMap<string, JsonObject>;
 }
 
+/** What the `metadata.json` of a Hugging Face export says. */
+export interface TextMetadata {
+  readonly description: string | null;
+  readonly license: string | null;
+  /** How an embedding model's vectors of tokens become one, where no file of its own says it. */
+  readonly pooling: Pooling | null;
+  readonly normalize: boolean | null;
+}
+
+/** Of an export without the file. */
+export const NO_TEXT_METADATA: TextMetadata = {
+  description: null,
+  license: null,
+  pooling: null,
+  normalize: null,
+};
+
 /** Of a model without the file. */
 export const NO_METADATA: ModelMetadata = {
   description: null,
@@ -30,6 +48,7 @@ export const NO_METADATA: ModelMetadata = {
 };
 
 const MODEL_KEYS = ["description", "license", "inputs", "outputs"];
+const TEXT_KEYS = ["description", "license", "pooling", "normalize"];
 const INPUT_KEYS = ["description", "image", "features", "allowEmpty"];
 const OUTPUT_KEYS = ["description", "labels"];
 const MAX_DEPTH = 8;
@@ -45,19 +64,46 @@ interface Names {
  * @throws {@link EnclaveError} `model/metadata` with a JSON pointer in the message.
  */
 export function parseMetadata(bytes: Uint8Array, model: Names): ModelMetadata {
-  let value: unknown;
-  try {
-    value = JSON.parse(decodeUtf8(bytes));
-  } catch (cause) {
-    throw new EnclaveError("model/metadata", "metadata.json is not JSON", { cause });
-  }
-  const root = objectAt(jsonAt(value, "", 0), "", MODEL_KEYS);
+  const root = objectAt(parseJson(bytes), "", MODEL_KEYS);
   return {
     description: textAt(root["description"], "/description"),
     license: textAt(root["license"], "/license"),
     inputs: tensorsAt(root["inputs"], "/inputs", model.inputs, INPUT_KEYS),
     outputs: tensorsAt(root["outputs"], "/outputs", model.outputs, OUTPUT_KEYS),
   };
+}
+
+/**
+ * Reads an export's `metadata.json`: known keys only.
+ *
+ * @throws {@link EnclaveError} `model/metadata` with a JSON pointer in the message.
+ */
+export function parseTextMetadata(bytes: Uint8Array): TextMetadata {
+  const root = objectAt(parseJson(bytes), "", TEXT_KEYS);
+  const normalize = root["normalize"] ?? null;
+  if (normalize !== null && typeof normalize !== "boolean")
+    throw wrong("/normalize", "is no boolean");
+  const name = textAt(root["pooling"], "/pooling");
+  const pooling = POOLINGS.find((each) => each === name) ?? null;
+  if (name !== null && pooling === null) {
+    throw wrong("/pooling", `is none of ${POOLINGS.join(", ")}`);
+  }
+  return {
+    description: textAt(root["description"], "/description"),
+    license: textAt(root["license"], "/license"),
+    pooling,
+    normalize,
+  };
+}
+
+function parseJson(bytes: Uint8Array): Json {
+  let value: unknown;
+  try {
+    value = JSON.parse(decodeUtf8(bytes));
+  } catch (cause) {
+    throw new EnclaveError("model/metadata", "metadata.json is not JSON", { cause });
+  }
+  return jsonAt(value, "", 0);
 }
 
 function tensorsAt(

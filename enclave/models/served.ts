@@ -3,9 +3,10 @@ import type { InputInfo, Tensor, TensorInfo } from "../engine/datatypes.ts";
 import type { Engine, Session } from "../engine/engine.ts";
 import type { Feeds } from "../engine/feeds.ts";
 import type { EnclaveError } from "../errors.ts";
+import type { EmbeddingModel, TextModel } from "../text/model.ts";
 import type { ModelMetadata } from "./metadata.ts";
 
-/** One verified and loaded model. */
+/** One verified and loaded model of tensors. */
 export interface ServedModel {
   readonly ref: ModelRef;
   readonly session: Session;
@@ -21,9 +22,13 @@ export interface ServedModels {
   readonly engine: { readonly name: "onnxruntime-node"; readonly version: string };
   /** The largest request body, and the most bytes that a request's tensors may take together. */
   readonly maxRequestBytes: number;
-  /** @param version - null for the newest. */
+  /** A model of tensors. @param version - null for the newest of any kind. */
   lookup(id: string, version: string | null): ServedModel | null;
-  /** Ascending. */
+  /** A model of text. @param version - null for the newest of any kind. */
+  text(id: string, version: string | null): TextModel | EmbeddingModel | null;
+  /** In the order of provisioning. */
+  texts(): readonly (TextModel | EmbeddingModel)[];
+  /** Of any kind, ascending. */
   versions(id: string): readonly string[];
   /** See {@link Engine.run}. */
   infer(
@@ -40,26 +45,41 @@ export interface ServedModels {
   close(): Promise<void>;
 }
 
+type AnyModel = ServedModel | TextModel | EmbeddingModel;
+
+function isText(model: AnyModel): model is TextModel | EmbeddingModel {
+  return "kind" in model;
+}
+
 /** Joins loaded models and their engine. */
 export function serveModels(
   engine: Engine,
-  models: readonly ServedModel[],
+  models: readonly AnyModel[],
   maxRequestBytes: number,
 ): ServedModels {
-  const byId = new Map<string, ServedModel[]>();
+  const byId = new Map<string, AnyModel[]>();
   for (const model of models) byId.set(model.ref.id, [...(byId.get(model.ref.id) ?? []), model]);
   for (const versions of byId.values()) {
     versions.sort((a, b) => Number(a.ref.version) - Number(b.ref.version));
   }
+  const find = (id: string, version: string | null): AnyModel | null => {
+    const versions = byId.get(id) ?? [];
+    if (version === null) return versions.at(-1) ?? null;
+    return versions.find((model) => model.ref.version === version) ?? null;
+  };
   return {
     refs: models.map((model) => model.ref),
     engine: { name: "onnxruntime-node", version: engine.version },
     maxRequestBytes,
     lookup(id, version) {
-      const versions = byId.get(id) ?? [];
-      if (version === null) return versions.at(-1) ?? null;
-      return versions.find((model) => model.ref.version === version) ?? null;
+      const model = find(id, version);
+      return model === null || isText(model) ? null : model;
     },
+    text(id, version) {
+      const model = find(id, version);
+      return model !== null && isText(model) ? model : null;
+    },
+    texts: () => models.filter(isText),
     versions: (id) => (byId.get(id) ?? []).map((model) => model.ref.version),
     infer: (model, feeds, outputs, signal) => engine.run(model.session, feeds, outputs, signal),
     queue: () => engine.queue(),

@@ -4,10 +4,12 @@ import { exitStatus } from "../../../host/errors.ts";
 import { refusalOf } from "./support.ts";
 
 const DIRECTORY = "/srv/node";
+const MIB = 1024 * 1024;
+const MEMORY = 6 * 1024 * MIB;
 
 describe("arguments of a node", () => {
   it("has a default for everything", () => {
-    expect(parseArguments([], DIRECTORY)).toEqual({
+    expect(parseArguments([], DIRECTORY, MEMORY)).toEqual({
       kind: "run",
       options: {
         models: "/srv/node/models",
@@ -16,6 +18,8 @@ describe("arguments of a node", () => {
         epochSeconds: 3600,
         maxBodyBytes: 33_554_432,
         maxInFlight: 256,
+        cacheBytes: 1536 * MIB,
+        maxSequences: 8,
         log: "events",
         simulateDebug: false,
       },
@@ -26,8 +30,19 @@ describe("arguments of a node", () => {
     const argv = ["--models", "/m", "--listen", "0.0.0.0:0", "--tee", "simulated"];
     const rest = ["--state", "s", "--epoch-seconds", "5", "--max-body", "1024"];
     const invocation = parseArguments(
-      [...argv, ...rest, "--max-inflight=2", "--log", "none", "--simulate-debug"],
+      [
+        ...argv,
+        ...rest,
+        "--max-inflight=2",
+        "--cache-mib",
+        "3",
+        "--batch=64",
+        "--log",
+        "none",
+        "--simulate-debug",
+      ],
       DIRECTORY,
+      MEMORY,
     );
     expect(invocation).toEqual({
       kind: "run",
@@ -38,14 +53,27 @@ describe("arguments of a node", () => {
         epochSeconds: 5,
         maxBodyBytes: 1024,
         maxInFlight: 2,
+        cacheBytes: 3 * MIB,
+        maxSequences: 64,
         log: "none",
         simulateDebug: true,
       },
     });
   });
 
+  it.each([
+    [0, 1],
+    [7 * MIB, 1],
+    [8 * MIB, 2],
+    [2 ** 53, 1_048_576],
+  ])("gives texts a quarter of %d bytes: %d MiB", (memoryBytes, mib) => {
+    expect(parseArguments([], DIRECTORY, memoryBytes)).toMatchObject({
+      options: { cacheBytes: mib * MIB },
+    });
+  });
+
   it("explains itself", () => {
-    expect(parseArguments(["--help"], DIRECTORY)).toEqual({ kind: "help" });
+    expect(parseArguments(["--help"], DIRECTORY, MEMORY)).toEqual({ kind: "help" });
   });
 
   it.each([
@@ -73,12 +101,16 @@ describe("arguments of a node", () => {
     ["--max-body", "1073741825"],
     ["--max-inflight", "0"],
     ["--max-inflight", "65537"],
+    ["--cache-mib", "0"],
+    ["--cache-mib", "1048577"],
+    ["--batch", "0"],
+    ["--batch", "65"],
     ["--log", "all"],
     ["--models", ""],
     ["--unknown", "1"],
     ["stray", "argument"],
   ])("refuses %s %s as usage", async (...argv) => {
-    const refusal = await refusalOf(() => parseArguments(argv, DIRECTORY));
+    const refusal = await refusalOf(() => parseArguments(argv, DIRECTORY, MEMORY));
     expect(refusal.code).toBe("arguments/usage");
     expect(exitStatus(refusal)).toBe(2);
   });
@@ -86,7 +118,7 @@ describe("arguments of a node", () => {
   it.each(["nitro", "aws-nitro", "amd-sev-snp", "intel-tdx", "none"])(
     "refuses --tee %s: there is one platform",
     async (tee) => {
-      const refusal = await refusalOf(() => parseArguments(["--tee", tee], DIRECTORY));
+      const refusal = await refusalOf(() => parseArguments(["--tee", tee], DIRECTORY, MEMORY));
       expect(refusal.code).toBe("arguments/tee");
       expect(refusal.message).toContain("simulated");
       expect(exitStatus(refusal)).toBe(2);

@@ -19,7 +19,7 @@ async function startChanged(change: (file: string) => void): Promise<string> {
   const { models } = await scanModels(join(directory, "models"));
   change(join(directory, "models/echo/1/model.onnx"));
   const provisionSocket = join(run, "p");
-  const choice = { epochSeconds: 3600, maxBodyBytes: 65_536 };
+  const choice = { epochSeconds: 3600, maxBodyBytes: 65_536, cacheBytes: 1 << 24, maxSequences: 4 };
   const server = await serveProvisioning(provisionSocket, models, choice);
   onTestEnd(() => server.close());
   const command = simulatedEnclave({

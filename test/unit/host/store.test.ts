@@ -10,7 +10,7 @@ import { scanModels } from "../../../host/store.ts";
 import { readProvision } from "../../fakes/fake-enclave.ts";
 import { onTestEnd, plant, refusalOf, scratch } from "./support.ts";
 
-const CHOICE = { epochSeconds: 60, maxBodyBytes: 4096 };
+const CHOICE = { epochSeconds: 60, maxBodyBytes: 4096, cacheBytes: 1 << 24, maxSequences: 4 };
 
 function sha256(bytes: Uint8Array | string): Uint8Array {
   return new Uint8Array(createHash("sha256").update(bytes).digest());

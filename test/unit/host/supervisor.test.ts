@@ -438,7 +438,7 @@ async function supervise(boot: string, timing: SupervisorTiming = FAST): Promise
   const socketPath = join(directory, "e.sock");
   const provision = join(directory, "p.sock");
   const store = await scanModels(await models());
-  const choice = { epochSeconds: 60, maxBodyBytes: 4096 };
+  const choice = { epochSeconds: 60, maxBodyBytes: 4096, cacheBytes: 1 << 24, maxSequences: 4 };
   const server = await serveProvisioning(provision, store.models, choice);
   onTestEnd(() => server.close());
   const { log, lines } = memoryLog();
@@ -535,7 +535,7 @@ describe("supervisor", () => {
 describe("the host's end of the provisioning socket", () => {
   it("is refused at a path that no socket can have, and by name", async () => {
     const store = await scanModels(await models());
-    const choice = { epochSeconds: 60, maxBodyBytes: 4096 };
+    const choice = { epochSeconds: 60, maxBodyBytes: 4096, cacheBytes: 1 << 24, maxSequences: 4 };
     const taken = join(scratch(), "p.sock");
     writeFileSync(taken, "");
     for (const path of [join(scratch(), "p".repeat(120)), taken]) {
