@@ -84,7 +84,8 @@ async function calibrate(): Promise<Calibration> {
 
 /** Median of one run after the other through the enclave's own engine, µs. */
 async function roundTrip(products: number): Promise<number> {
-  const options = { intraOpThreads: 1, queueLength: 4, inferenceTimeoutMs: 10_000 };
+  const queue = { queueLength: 4, inferenceTimeoutMs: 10_000 };
+  const options = { intraOpThreads: 1, ...queue, cacheBytes: 1_048_576, maxSequences: 1 };
   const engine = await startEngine(options);
   try {
     return await timed(engine, chainModel(products));

@@ -2,13 +2,19 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { HostError } from "./errors.ts";
 import {
+  DEFAULT_CACHE_SHARE,
   DEFAULT_EPOCH_SECONDS,
   DEFAULT_MAX_BODY_BYTES,
   DEFAULT_MAX_IN_FLIGHT,
+  DEFAULT_MAX_SEQUENCES,
   MAX_BODY_BYTES,
+  MAX_CACHE_MIB,
   MAX_EPOCH_SECONDS,
   MAX_IN_FLIGHT,
+  MAX_SEQUENCES,
+  MIB,
   MIN_BODY_BYTES,
+  MIN_CACHE_MIB,
 } from "./limits.ts";
 import type { LogLevel } from "./log.ts";
 
@@ -25,6 +31,10 @@ export interface NodeOptions {
   readonly epochSeconds: number;
   readonly maxBodyBytes: number;
   readonly maxInFlight: number;
+  /** For the keys and values of texts that are being generated. */
+  readonly cacheBytes: number;
+  /** Texts generated at a time. */
+  readonly maxSequences: number;
   readonly log: LogLevel;
   /** The simulated enclave measures as one that a debugger may read: no client should accept it. */
   readonly simulateDebug: boolean;
@@ -43,6 +53,8 @@ export const USAGE: string = `usage: countersign node [options]
   --epoch-seconds N     lifetime of the enclave's keys, 1 to ${MAX_EPOCH_SECONDS}          (default ${DEFAULT_EPOCH_SECONDS})
   --max-body BYTES      largest encrypted request                         (default ${DEFAULT_MAX_BODY_BYTES})
   --max-inflight N      requests relayed at once                          (default ${DEFAULT_MAX_IN_FLIGHT})
+  --cache-mib N         memory for texts being generated, in MiB          (default a quarter of this machine's)
+  --batch N             texts generated at once, 1 to ${MAX_SEQUENCES}                   (default ${DEFAULT_MAX_SEQUENCES})
   --log LEVEL           events, json (every request besides) or none      (default events)
   --simulate-debug      a debug enclave, PCR0 to PCR2 zero: to see clients refuse it
   --help                this text
@@ -60,9 +72,14 @@ const OTHER_PLATFORMS: readonly string[] = [
 /**
  * Reads the arguments after the program's name. Relative paths are taken from `directory`.
  *
+ * @param memoryBytes - of this machine: what generated texts may take of it is a part.
  * @throws {@link HostError} `arguments/usage`, `arguments/tee`.
  */
-export function parseArguments(argv: readonly string[], directory: string): Invocation {
+export function parseArguments(
+  argv: readonly string[],
+  directory: string,
+  memoryBytes: number,
+): Invocation {
   const values = parseFlags(argv);
   if (values.help === true) return { kind: "help" };
   requireTee(values.tee ?? "simulated");
@@ -93,6 +110,16 @@ export function parseArguments(argv: readonly string[], directory: string): Invo
         1,
         MAX_IN_FLIGHT,
       ),
+      cacheBytes:
+        MIB *
+        parseCount(
+          "--cache-mib",
+          values["cache-mib"],
+          defaultCacheMib(memoryBytes),
+          MIN_CACHE_MIB,
+          MAX_CACHE_MIB,
+        ),
+      maxSequences: parseCount("--batch", values.batch, DEFAULT_MAX_SEQUENCES, 1, MAX_SEQUENCES),
       log: parseLogLevel(values.log ?? "events"),
       simulateDebug: values["simulate-debug"] === true,
     },
@@ -143,6 +170,8 @@ function readFlags(argv: readonly string[]) {
       "epoch-seconds": text,
       "max-body": text,
       "max-inflight": text,
+      "cache-mib": text,
+      batch: text,
       log: text,
       "simulate-debug": { type: "boolean" },
       help: { type: "boolean", short: "h" },
@@ -181,6 +210,11 @@ function parseCount(
     "arguments/usage",
     `${flag} ${JSON.stringify(text)}: want a whole number from ${least} to ${most}`,
   );
+}
+
+function defaultCacheMib(memoryBytes: number): number {
+  const share = Math.floor((DEFAULT_CACHE_SHARE * memoryBytes) / MIB);
+  return Math.min(MAX_CACHE_MIB, Math.max(MIN_CACHE_MIB, share));
 }
 
 function parseLogLevel(text: string): LogLevel {

@@ -1,7 +1,7 @@
 /** Bounds of the host. Names end in their unit; what the command line can change says so. */
 
 const KIB = 1024;
-const MIB = 1024 * KIB;
+export const MIB: number = 1024 * KIB;
 
 /** Largest encapsulated request, `--max-body`: 32 MiB, from 1 KiB to 1 GiB. */
 export const DEFAULT_MAX_BODY_BYTES: number = 32 * MIB;
@@ -13,6 +13,17 @@ export const MAX_IN_FLIGHT = 65_536;
 /** Length of an epoch, `--epoch-seconds`. DESIGN: an hour, accepted for two. */
 export const DEFAULT_EPOCH_SECONDS = 3600;
 export const MAX_EPOCH_SECONDS = 3600;
+
+/**
+ * Memory for the keys and values of texts being generated, `--cache-mib`: the least is what the protocol
+ * takes, the default a part of the machine's memory, so that models and requests find room beside it.
+ */
+export const DEFAULT_CACHE_SHARE = 0.25;
+export const MIN_CACHE_MIB = 1;
+export const MAX_CACHE_MIB: number = MIB;
+/** Texts generated at a time, `--batch`. */
+export const DEFAULT_MAX_SEQUENCES = 8;
+export const MAX_SEQUENCES = 64;
 
 /** What the enclave is told at boot. */
 export const QUEUE_LENGTH = 64;

@@ -17,6 +17,8 @@ import { openModelFile, type StoredFile, type StoredModel } from "./store.ts";
 export interface ProvisioningChoice {
   readonly epochSeconds: number;
   readonly maxBodyBytes: number;
+  readonly cacheBytes: number;
+  readonly maxSequences: number;
 }
 
 /** The boot configuration: every model of the store, and the limits. */
@@ -35,6 +37,8 @@ export function provisioningOf(
       inferenceTimeoutMs: INFERENCE_TIMEOUT_MS,
       replaySlots: REPLAY_SLOTS,
       intraOpThreads: Math.min(MAX_INTRA_OP_THREADS, availableParallelism()),
+      cacheBytes: choice.cacheBytes,
+      maxSequences: choice.maxSequences,
     },
   };
 }

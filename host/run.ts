@@ -1,3 +1,4 @@
+import { totalmem } from "node:os";
 import { exitStatus, HostError } from "./errors.ts";
 import { parseArguments, USAGE } from "./args.ts";
 import { jsonLog, logAt } from "./log.ts";
@@ -19,7 +20,7 @@ export async function runNode({ argv, enclave, timing }: RunOptions): Promise<nu
   // A reader that closed the pipe ends the log, not the node.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   try {
-    const invocation = parseArguments(argv, process.cwd());
+    const invocation = parseArguments(argv, process.cwd(), totalmem());
     if (invocation.kind === "help") {
       process.stdout.write(USAGE);
       return 0;

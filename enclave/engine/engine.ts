@@ -1,10 +1,12 @@
-import "./environment.ts";
-import { once } from "node:events";
-import { SHARE_ENV, Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { EnclaveError } from "../errors.ts";
 import type { Tensor, TensorInfo } from "./datatypes.ts";
+import type { Generation, GenerationRequest } from "../text/generation.ts";
 import type { Feeds } from "./feeds.ts";
+import type { DecoderConfig } from "./generation/decoder-config.ts";
+import { Generations } from "./generations.ts";
 import type { FromWorker, SessionFiles, ToWorker, WireTensor } from "./messages.ts";
+import { startWorker } from "./start-worker.ts";
 
 /**
  * How many runs are with the worker at once: one that runs and one that waits at its door, so that it
@@ -16,13 +18,16 @@ const POSTED_RUNS = 2;
  * all we know: the engine then fails, and the enclave with it, instead of refusing everyone for ever.
  */
 const STALL_FACTOR = 10;
-const START_TIMEOUT_MS = 60_000;
 
 export interface EngineOptions {
   readonly intraOpThreads: number;
   /** Runs that wait or run at a time; one more is refused. */
   readonly queueLength: number;
   readonly inferenceTimeoutMs: number;
+  /** Keys and values of all texts that are being generated. */
+  readonly cacheBytes: number;
+  /** Texts that are generated at a time, each choice for itself. */
+  readonly maxSequences: number;
 }
 
 /** A model that the worker holds. */
@@ -31,6 +36,18 @@ export interface Session {
   readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
 }
+
+/** A decoder that the worker holds. */
+export interface TextSession {
+  readonly index: number;
+  readonly vocabularySize: number;
+  /** Of keys and values. */
+  readonly bytesPerToken: number;
+  /** Sequences that were proven not to disturb one another in one run. */
+  readonly maxSequences: number;
+}
+
+type Loaded = Extract<FromWorker, { kind: "loaded" | "decoder-loaded" }>;
 
 /** One run from its call until the worker is done with it, which may be long after its answer. */
 interface Run {
@@ -47,32 +64,14 @@ interface Run {
 }
 
 interface Load {
-  readonly resolve: (session: Session) => void;
+  readonly resolve: (message: Loaded) => void;
   readonly reject: (error: EnclaveError) => void;
 }
 
 /** Starts the inference worker. @throws {@link EnclaveError} `engine/failed` where it does not start. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
-  const worker = new Worker(new URL("./worker.ts", import.meta.url), {
-    name: "inference",
-    env: SHARE_ENV,
-  });
-  return new Engine(worker, await started(worker), options);
-}
-
-/** Waits for the worker's first message, which says what version of ONNX Runtime it loaded. */
-async function started(worker: Worker): Promise<string> {
-  const signal = AbortSignal.timeout(START_TIMEOUT_MS);
-  try {
-    // `once` rejects on "error"; a worker that ends first never answers, and the limit tells.
-    // oxlint-disable-next-line typescript/no-unsafe-assignment -- events are any; this one is ours
-    const [message]: readonly FromWorker[] = await once(worker, "message", { signal });
-    if (message?.kind === "ready") return message.version;
-    throw new TypeError("the worker's first message is another");
-  } catch (cause) {
-    await worker.terminate();
-    throw new EnclaveError("engine/failed", "the inference worker did not start", { cause });
-  }
+  const { worker, version } = await startWorker();
+  return new Engine(worker, version, options);
 }
 
 /** The queue in front of the inference worker. Only the main thread touches it. */
@@ -86,6 +85,7 @@ export class Engine {
   readonly #waiting: Run[] = [];
   readonly #posted = new Map<number, Run>();
   readonly #loads = new Map<number, Load>();
+  readonly #generations: Generations;
   #nextId = 0;
   #closed: EnclaveError | null = null;
   #reportFailure: (error: EnclaveError) => void = () => undefined;
@@ -94,6 +94,15 @@ export class Engine {
     this.#worker = worker;
     this.version = version;
     this.#options = options;
+    this.#generations = new Generations(options, {
+      post: (message) => {
+        this.#post(message, []);
+      },
+      nextId: () => this.#nextId++,
+      stalled: () => {
+        this.#fail(new EnclaveError("engine/stalled", "a generation does not end"));
+      },
+    });
     this.failure = new Promise((resolve) => {
       this.#reportFailure = resolve;
     });
@@ -117,18 +126,51 @@ export class Engine {
    * @throws {@link EnclaveError} `model/load`, `model/unsupported`, `model/external-data`, or what
    * closed the engine.
    */
-  load(files: SessionFiles): Promise<Session> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed !== null) {
-        reject(this.#closed);
-        return;
-      }
-      const id = this.#nextId++;
-      this.#loads.set(id, { resolve, reject });
-      const { intraOpThreads } = this.#options;
-      const moved = [files.graph.buffer, ...files.external.map(({ bytes }) => bytes.buffer)];
-      this.#post({ kind: "load", id, files, intraOpThreads }, moved);
-    });
+  async load(files: SessionFiles): Promise<Session> {
+    const { intraOpThreads } = this.#options;
+    const loaded = await this.#load(files, (id) => ({ kind: "load", id, files, intraOpThreads }));
+    if (loaded.kind !== "loaded") throw new TypeError("a decoder was loaded instead");
+    return { index: loaded.session, inputs: loaded.inputs, outputs: loaded.outputs };
+  }
+
+  /**
+   * Opens a decoder, and proves how its sequences may share a run. Buffers move as in {@link load}.
+   *
+   * @throws {@link EnclaveError} `model/cache`, `model/memory`, and as {@link load}.
+   */
+  async loadText(files: SessionFiles, config: DecoderConfig): Promise<TextSession> {
+    const { intraOpThreads, cacheBytes, maxSequences } = this.#options;
+    const limits = { intraOpThreads, cacheBytes, maxSequences };
+    const loaded = await this.#load(files, (id) => ({
+      kind: "load-decoder",
+      id,
+      files,
+      config,
+      limits,
+    }));
+    if (loaded.kind !== "decoder-loaded") throw new TypeError("no decoder was loaded");
+    const { decoder: index, plan } = loaded;
+    this.#generations.addDecoder(index, plan);
+    const { vocabularySize, bytesPerToken, rows } = plan;
+    return { index, vocabularySize, bytesPerToken, maxSequences: rows.most };
+  }
+
+  /**
+   * Continues a prompt. Resolves when its turn has come and the worker has begun with it.
+   *
+   * @throws {@link EnclaveError} `prompt/too-long`, `request/parameter`, `request/unsupported`,
+   * `constraint/schema`, `queue/full`, `inference/timeout`, `inference/aborted`, or what closed the
+   * engine.
+   */
+  async generate(
+    session: TextSession,
+    request: GenerationRequest,
+    signal: AbortSignal,
+  ): Promise<Generation> {
+    this.#generations.requireServable(session.index, request);
+    const refusal = this.#refusal(signal);
+    if (refusal !== null) throw refusal;
+    return await this.#generations.start(session.index, request, signal);
   }
 
   /**
@@ -181,10 +223,10 @@ export class Engine {
     return this.#closed === null;
   }
 
-  /** How many runs wait or run, answered or not, and how many may. */
+  /** How many runs and texts wait or run, answered or not, and how many may. */
   queue(): { readonly depth: number; readonly limit: number } {
     return {
-      depth: this.#waiting.length + this.#posted.size,
+      depth: this.#waiting.length + this.#posted.size + this.#generations.depth,
       limit: this.#options.queueLength,
     };
   }
@@ -193,6 +235,19 @@ export class Engine {
   async close(): Promise<void> {
     this.#fail(new EnclaveError("engine/closed", "the engine is closed"));
     await this.#worker.terminate();
+  }
+
+  #load(files: SessionFiles, message: (id: number) => ToWorker): Promise<Loaded> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed !== null) {
+        reject(this.#closed);
+        return;
+      }
+      const id = this.#nextId++;
+      this.#loads.set(id, { resolve, reject });
+      const moved = [files.graph.buffer, ...files.external.map(({ bytes }) => bytes.buffer)];
+      this.#post(message(id), moved);
+    });
   }
 
   #refusal(signal: AbortSignal): EnclaveError | null {
@@ -228,20 +283,23 @@ export class Engine {
 
   #receive(message: FromWorker): void {
     switch (message.kind) {
-      case "loaded": {
-        const { id, session: index, inputs, outputs } = message;
-        this.#loads.get(id)?.resolve({ index, inputs, outputs });
+      case "loaded":
+      case "decoder-loaded":
+        this.#loads.get(message.id)?.resolve(message);
+        this.#loads.delete(message.id);
+        return;
+      case "refused": {
+        const { id, code, message: words, reason: cause } = message;
+        const error = new EnclaveError(code, words, cause === null ? {} : { cause });
+        this.#loads.get(id)?.reject(error);
         this.#loads.delete(id);
         return;
       }
-      case "refused": {
-        const error = new EnclaveError(message.code, "ONNX Runtime does not open this model", {
-          cause: message.reason,
-        });
-        this.#loads.get(message.id)?.reject(error);
-        this.#loads.delete(message.id);
+      case "accepted":
+      case "declined":
+      case "outcomes":
+        this.#generations.receive(message);
         return;
-      }
       case "done":
       case "failed":
         this.#finish(message);
@@ -300,6 +358,7 @@ export class Engine {
     for (const run of [...this.#posted.values(), ...this.#waiting]) this.#answer(run, error);
     this.#posted.clear();
     this.#waiting.length = 0;
+    this.#generations.close(error);
     this.#reportFailure(error);
     void this.#worker.terminate();
   }

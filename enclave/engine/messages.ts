@@ -1,4 +1,9 @@
+import type { GenerationRequest } from "../text/generation.ts";
 import type { Elements, TensorInfo } from "./datatypes.ts";
+import type { DecoderConfig } from "./generation/decoder-config.ts";
+import type { GenerationErrorCode, Outcome } from "./generation/outcome.ts";
+import type { DecoderPlan } from "./generation/plan.ts";
+import type { LoadRefusal } from "./refusal.ts";
 
 /** What passes between the engine and its worker thread. Elements move; nothing is shared. */
 
@@ -31,7 +36,30 @@ export type ToWorker =
       readonly feeds: readonly WireTensor[];
       /** Indexes of the wanted outputs. */
       readonly outputs: readonly number[];
-    };
+    }
+  | {
+      readonly kind: "load-decoder";
+      readonly id: number;
+      readonly files: SessionFiles;
+      readonly config: DecoderConfig;
+      readonly limits: DecoderLimits;
+    }
+  | {
+      readonly kind: "generate";
+      readonly id: number;
+      /** Index of the decoder, in the order of loading. */
+      readonly decoder: number;
+      readonly request: GenerationRequest;
+    }
+  /** Ends a choice, or all of them where it is null. */
+  | { readonly kind: "stop"; readonly id: number; readonly choice: number | null };
+
+/** What decoders share. */
+export interface DecoderLimits {
+  readonly intraOpThreads: number;
+  readonly cacheBytes: number;
+  readonly maxSequences: number;
+}
 
 export type FromWorker =
   | { readonly kind: "ready"; readonly version: string }
@@ -42,13 +70,17 @@ export type FromWorker =
       readonly inputs: readonly TensorInfo[];
       readonly outputs: readonly TensorInfo[];
     }
-  | {
-      readonly kind: "refused";
-      readonly id: number;
-      readonly code: "model/load" | "model/unsupported" | "model/external-data";
-      /** ONNX Runtime's words about the model file; no request was there yet. */
-      readonly reason: string;
-    }
+  | ({ readonly kind: "refused"; readonly id: number } & LoadRefusal)
   | { readonly kind: "done"; readonly id: number; readonly tensors: readonly WireTensor[] }
   /** ONNX Runtime refused the run. Its message may quote input, so it stays in the worker. */
-  | { readonly kind: "failed"; readonly id: number };
+  | { readonly kind: "failed"; readonly id: number }
+  | {
+      readonly kind: "decoder-loaded";
+      readonly id: number;
+      readonly decoder: number;
+      readonly plan: DecoderPlan;
+    }
+  /** A generation has begun, or is refused. */
+  | { readonly kind: "accepted"; readonly id: number }
+  | { readonly kind: "declined"; readonly id: number; readonly code: GenerationErrorCode }
+  | { readonly kind: "outcomes"; readonly outcomes: readonly Outcome[] };

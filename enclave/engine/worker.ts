@@ -2,16 +2,14 @@ import "./environment.ts";
 import { parentPort } from "node:worker_threads";
 import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { type Datatype, DATATYPES, datatypeOf, numericView, type TensorInfo } from "./datatypes.ts";
+import { DecoderHost } from "./generation/host.ts";
 import type { FromWorker, ToWorker, WireTensor } from "./messages.ts";
+import { loadRefusal } from "./refusal.ts";
+import { sessionOptions } from "./session-options.ts";
 
 // The inference worker: the only thread that loads ONNX Runtime, and the owner of every session.
 // ONNX Runtime blocks it while a model runs; the main thread only ever waits for its messages.
 
-/** A folder that can hold no file: ONNX Runtime then finds external data in memory, or not at all. */
-const NO_FOLDER = "/dev/null";
-/** onnxruntime: logging severity "fatal". Its warnings may name what is in a tensor. */
-const LOG_FATAL = 4;
-const MAX_REASON_CHARACTERS = 500;
 /** All outputs of one run: they are copied, encoded and sealed, each time as large again. */
 const MAX_OUTPUT_BYTES = 268_435_456;
 
@@ -23,6 +21,7 @@ interface Loaded {
 
 const port = requirePort();
 const sessions: Loaded[] = [];
+const decoders = new DecoderHost(answer);
 
 // The binding reads a Float16Array as one of no bytes (microsoft/onnxruntime#32323); where there is no
 // such class, FP16 is a Uint16Array throughout. ONNX Runtime looks when it makes its first tensor.
@@ -30,54 +29,52 @@ Reflect.deleteProperty(globalThis, "Float16Array");
 env.logLevel = "fatal";
 port.on("message", (message: ToWorker) => {
   // A rejection here is a bug of ours: unhandled, it ends the worker, and with it the engine.
-  void (message.kind === "load" ? load(message) : run(message));
+  void receive(message);
 });
 answer({ kind: "ready", version: env.versions.node ?? "unknown" });
+
+async function receive(message: ToWorker): Promise<void> {
+  switch (message.kind) {
+    case "load":
+      await load(message);
+      return;
+    case "run":
+      await run(message);
+      return;
+    case "load-decoder":
+      await decoders.load(message);
+      return;
+    case "generate":
+      decoders.generate(message);
+      return;
+    case "stop":
+      decoders.stop(message);
+      return;
+    default:
+      message satisfies never;
+  }
+}
 
 async function load(message: Extract<ToWorker, { kind: "load" }>): Promise<void> {
   const { id, files, intraOpThreads } = message;
   let session: InferenceSession;
   try {
-    session = await InferenceSession.create(files.graph, sessionOptions(files, intraOpThreads));
+    const options = sessionOptions(files.external, intraOpThreads);
+    session = await InferenceSession.create(files.graph, options);
   } catch (error) {
-    const reason = String(error).slice(0, MAX_REASON_CHARACTERS);
-    answer({ kind: "refused", id, code: loadCode(reason), reason });
+    answer({ kind: "refused", id, ...loadRefusal(error) });
     return;
   }
   const inputs = tensorInfos(session.inputMetadata);
   const outputs = tensorInfos(session.outputMetadata);
   if (inputs === null || outputs === null) {
     await session.release();
-    const reason = "an input or output is not a tensor, or of an unknown type";
-    answer({ kind: "refused", id, code: "model/unsupported", reason });
+    const words = "an input or output is not a tensor, or of an unknown type";
+    answer({ kind: "refused", id, code: "model/unsupported", message: words, reason: null });
     return;
   }
   sessions.push({ session, inputs, outputs });
   answer({ kind: "loaded", id, session: sessions.length - 1, inputs, outputs });
-}
-
-function sessionOptions(
-  files: Extract<ToWorker, { kind: "load" }>["files"],
-  intraOpThreads: number,
-): InferenceSession.SessionOptions {
-  return {
-    executionProviders: ["cpu"],
-    executionMode: "sequential",
-    graphOptimizationLevel: "all",
-    intraOpNumThreads: intraOpThreads,
-    interOpNumThreads: 1,
-    logSeverityLevel: LOG_FATAL,
-    ...(files.external.length === 0
-      ? {}
-      : { externalData: files.external.map(({ path, bytes }) => ({ path, data: bytes })) }),
-    extra: {
-      session: {
-        model_external_initializers_file_folder_path: NO_FOLDER,
-        // An enclave has few processors, and its sessions would each spin on all of them.
-        intra_op: { allow_spinning: "0" },
-      },
-    },
-  };
 }
 
 async function run(message: Extract<ToWorker, { kind: "run" }>): Promise<void> {
@@ -151,12 +148,6 @@ function tensorInfos(metadata: readonly InferenceSession.ValueMetadata[]): Tenso
     infos.push({ name: value.name, datatype, shape });
   }
   return infos;
-}
-
-function loadCode(reason: string): Extract<FromWorker, { kind: "refused" }>["code"] {
-  if (/external (data|initializer|file)|should be stored in/iu.test(reason))
-    return "model/external-data";
-  return /Unsupported data type/u.test(reason) ? "model/unsupported" : "model/load";
 }
 
 function answer(message: FromWorker): void {

@@ -51,7 +51,12 @@ export interface TextModel {
   encode(text: string, specials: "add" | "recognise"): Int32Array<ArrayBuffer>;
   /** The text of a single token, as logprobs show it, and its bytes. */
   tokenText(token: number): { readonly text: string; readonly bytes: Uint8Array };
-  detokenizer(): Detokenizer;
+  /**
+   * @param start - "beginning", where nothing is said: the answer is a text of its own, so a space that
+   * SentencePiece puts before every text is dropped. "continuation": it goes on with the prompt's text,
+   * as a completion does, and keeps that space.
+   */
+  detokenizer(start?: "beginning" | "continuation"): Detokenizer;
   /**
    * Starts a generation. Refuses before anything runs: EnclaveError `prompt/too-long` (400),
    * `memory/full` (429), `queue/full` (429), `constraint/schema` (400).

@@ -49,7 +49,7 @@ export async function startRealEnclave(maxBodyBytes: number): Promise<RealEnclav
   await mkdir(run);
   const { models } = await scanModels(MODELS);
   const paths = { enclaveSocket: join(run, "e"), provisionSocket: join(run, "p") };
-  const choice = { epochSeconds: 3600, maxBodyBytes };
+  const choice = { epochSeconds: 3600, maxBodyBytes, cacheBytes: 1 << 28, maxSequences: 8 };
   const provision = await serveProvisioning(paths.provisionSocket, models, choice);
   const lines: ProcessLine[] = [];
   const vendorKey = join(directory, "vendor.pem");

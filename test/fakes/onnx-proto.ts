@@ -109,7 +109,8 @@ function integers(fields: readonly Field[], number: number): bigint[] {
   });
 }
 
-function joined(parts: readonly Uint8Array[]): Uint8Array {
+/** The parts in one array. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts));
 }
 
@@ -211,11 +212,13 @@ function varintBytes(value: bigint): number[] {
   return bytes;
 }
 
-function integer(number: number, value: number | bigint): Uint8Array {
+/** A field of wire type 0. */
+export function integer(number: number, value: number | bigint): Uint8Array {
   return Uint8Array.from([...varintBytes(BigInt(number << 3)), ...varintBytes(BigInt(value))]);
 }
 
-function chunk(number: number, value: Uint8Array | string): Uint8Array {
+/** A field of wire type 2. */
+export function chunk(number: number, value: Uint8Array | string): Uint8Array {
   const bytes = typeof value === "string" ? toUtf8.encode(value) : value;
   const head = [...varintBytes(BigInt((number << 3) | 2)), ...varintBytes(BigInt(bytes.length))];
   return joined([Uint8Array.from(head), bytes]);
@@ -251,7 +254,8 @@ export interface TestGraph {
   readonly initializers?: readonly TestInitializer[];
 }
 
-function valueInfo(value: TestValue): Uint8Array {
+/** A ValueInfoProto. */
+export function valueInfo(value: TestValue): Uint8Array {
   const shape = value.shape.map((dimension) =>
     chunk(1, typeof dimension === "number" ? integer(1, dimension) : chunk(2, dimension)),
   );

@@ -47,6 +47,7 @@ import { type Epoch, type EpochTerms, sha256 } from "../../enclave/epoch.ts";
 import { Epochs } from "../../enclave/epochs.ts";
 import { type App, Gateway } from "../../enclave/gateway.ts";
 import type { LogFields } from "../../enclave/log.ts";
+import type { Padding } from "../../enclave/sealed-response.ts";
 import { createEnclaveServer } from "../../enclave/server.ts";
 import { SimulatedNsm } from "../../enclave/simulation/nsm.ts";
 import { createVendor, type Vendor } from "../../enclave/simulation/vendor.ts";
@@ -147,6 +148,8 @@ export interface RingOptions {
   readonly terms?: Partial<EpochTerms>;
   readonly maxRequestBytes?: number;
   readonly handlerTimeoutMs?: number;
+  /** By default as an enclave does it: to buckets. */
+  readonly padding?: Padding;
 }
 
 export async function startRing(options: RingOptions): Promise<Ring> {
@@ -165,6 +168,7 @@ export async function startRing(options: RingOptions): Promise<Ring> {
     app: options.app,
     maxRequestBytes: options.maxRequestBytes ?? 1_048_576,
     handlerTimeoutMs: options.handlerTimeoutMs ?? 10_000,
+    padding: options.padding ?? "buckets",
     clock,
     log,
   });

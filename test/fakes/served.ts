@@ -23,6 +23,8 @@ export const TEST_OPTIONS: LoadOptions = {
   intraOpThreads: 1,
   queueLength: 64,
   inferenceTimeoutMs: 30_000,
+  cacheBytes: 256 * 1024 * 1024,
+  maxSequences: 8,
 };
 
 export function sha256(bytes: Uint8Array): Uint8Array {
@@ -57,6 +59,8 @@ export function provisioningOf(
       epochOverlapSeconds: 3600,
       replaySlots: 1024,
       intraOpThreads: 1,
+      cacheBytes: TEST_OPTIONS.cacheBytes,
+      maxSequences: TEST_OPTIONS.maxSequences,
     },
   };
 }

@@ -7,7 +7,12 @@ import type { Worker } from "node:worker_threads";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encodeProvisioning, type Provisioning } from "@countersign/protocol";
-import { modelsRegister, parseBundle, parseEvidence } from "@countersign/attestation";
+import {
+  modelsRegister,
+  parseBundle,
+  parseRuntimeConfig,
+  parseEvidence,
+} from "@countersign/attestation";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { boot, type RunningEnclave } from "../../../enclave/boot.ts";
 import { systemClock } from "../../../enclave/clock.ts";
@@ -101,6 +106,8 @@ describe("boot", () => {
     const { pcrs } = parseEvidence(bundle.evidence);
     expect(pcrs.get(16)).toEqual(await modelsRegister(sha256(bundle.models)));
     expect(bundle.platform).toBe("simulated");
+    const { features } = parseRuntimeConfig(bundle.config);
+    expect([features.get("padding"), features.get("checkpoints")]).toEqual(["buckets", true]);
     await running.close();
     expect(phases.at(-1)).toBe("closed");
     await expect(get("/bundle")).rejects.toThrow("ENOENT");

@@ -9,7 +9,13 @@ import {
 import { type Feeds, requireFeeds } from "../../../enclave/engine/feeds.ts";
 import { identityModel } from "../../fakes/onnx-proto.ts";
 
-const OPTIONS: EngineOptions = { intraOpThreads: 1, queueLength: 4, inferenceTimeoutMs: 5000 };
+const OPTIONS: EngineOptions = {
+  intraOpThreads: 1,
+  queueLength: 4,
+  inferenceTimeoutMs: 5000,
+  cacheBytes: 1 << 24,
+  maxSequences: 4,
+};
 const INFO = { name: "x", datatype: "FP32", shape: [-1], allowEmpty: false } as const;
 const SESSION: Session = { index: 0, inputs: [INFO], outputs: [INFO] };
 
