@@ -7,6 +7,7 @@ import { measureReceipts } from "./receipt.ts";
 import { parseSettings, type Section, type Settings, USAGE } from "./settings.ts";
 import { measureSpeed } from "./speed.ts";
 import { type Findings, renderTable } from "./table.ts";
+import { measureText } from "./text.ts";
 
 const MEASURES: Readonly<Record<Section, (settings: Settings) => Promise<Findings>>> = {
   speed: measureSpeed,
@@ -14,6 +15,7 @@ const MEASURES: Readonly<Record<Section, (settings: Settings) => Promise<Finding
   receipt: measureReceipts,
   memory: measureMemory,
   bundle: measureBundles,
+  text: measureText,
 };
 
 process.exitCode = await main(process.argv.slice(2));

@@ -1,5 +1,5 @@
 /** What the kernel counts. Linux only: it reads /proc. */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 
 /** /proc counts in these (USER_HZ), proc_pid_stat(5). */
 const TICKS_PER_SECOND = 100;
@@ -33,9 +33,22 @@ export async function residentOf(pid: number): Promise<Resident> {
 
 /** CPU time of all threads of a process, seconds. */
 export async function cpuOf(pid: number): Promise<number> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8");
+  return cpuIn(await readFile(`/proc/${pid}/stat`, "utf8"));
+}
+
+/** CPU time of the threads of this name, seconds. A thread that ends meanwhile does not count. */
+export async function cpuOfThreads(pid: number, name: string): Promise<number> {
+  let seconds = 0;
+  for (const thread of await readdir(`/proc/${pid}/task`)) {
+    const text = await readFile(`/proc/${pid}/task/${thread}/stat`, "utf8").catch(() => null);
+    if (text?.includes(`(${name})`) === true) seconds += cpuIn(text);
+  }
+  return seconds;
+}
+
+function cpuIn(stat: string): number {
   // After the name, which is in parentheses, utime and stime are the 12th and 13th field.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 

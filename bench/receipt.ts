@@ -145,6 +145,8 @@ function claimsOf(epoch: Epoch, model: ModelRef): ReceiptClaims {
 function evidenceOf(receipt: Uint8Array, claims: ReceiptClaims): ExchangeEvidence {
   return {
     receipt,
+    phase: "final",
+    previous: null,
     exchange: claims.exchange,
     requestHead: () => claims.request,
     requestLeaves: claims.request.leaves,

@@ -1,7 +1,9 @@
 import { parseArgs } from "node:util";
 
-export const SECTIONS = ["speed", "evidence", "receipt", "memory", "bundle"] as const;
+export const SECTIONS = ["speed", "evidence", "receipt", "memory", "bundle", "text"] as const;
 export type Section = (typeof SECTIONS)[number];
+
+const MAX_SOAK_MINUTES = 24 * 60;
 
 /** How long to measure. */
 export interface Settings {
@@ -15,12 +17,18 @@ export interface Settings {
   /** Requests over which memory must not grow, and how many come before. */
   readonly requests: number;
   readonly warmUpRequests: number;
+  /** Text: rounds of private and bare in turn, and the tokens of each answer. */
+  readonly textRounds: number;
+  readonly textTokens: number;
+  /** Text: minutes of full batches, at whose end memory is looked at; 0 for none. */
+  readonly soakMinutes: number;
 }
 
 export const USAGE = `usage: npm run bench -- [options]
 
   --only NAME       ${SECTIONS.join(", ")}; may be given more than once
   --requests N      requests over which memory is watched   (default 20000; the bound is for 100000)
+  --soak MINUTES    text: full batches for so long, to see what grows   (the bound is for 10)
   --quick           short windows: a look, not a measurement
   --help            this text
 `;
@@ -32,6 +40,7 @@ export function parseSettings(argv: readonly string[]): Settings | null {
     options: {
       only: { type: "string", multiple: true },
       requests: { type: "string" },
+      soak: { type: "string" },
       quick: { type: "boolean" },
       help: { type: "boolean" },
     },
@@ -43,6 +52,10 @@ export function parseSettings(argv: readonly string[]): Settings | null {
   if (!Number.isInteger(requests) || requests < 1) {
     throw new TypeError(`--requests ${values.requests ?? ""}: want a positive number`);
   }
+  const soakMinutes = Number(values.soak ?? 0);
+  if (!(soakMinutes >= 0 && soakMinutes <= MAX_SOAK_MINUTES)) {
+    throw new TypeError(`--soak ${values.soak ?? ""}: want minutes, ${MAX_SOAK_MINUTES} at most`);
+  }
   const sections = SECTIONS.filter((name) => only.includes(name));
   return quick
     ? {
@@ -53,6 +66,9 @@ export function parseSettings(argv: readonly string[]): Settings | null {
         calls: 20,
         requests,
         warmUpRequests: 2_000,
+        textRounds: 2,
+        textTokens: 24,
+        soakMinutes,
       }
     : {
         sections,
@@ -62,6 +78,9 @@ export function parseSettings(argv: readonly string[]): Settings | null {
         calls: 100,
         requests,
         warmUpRequests: 20_000,
+        textRounds: 5,
+        textTokens: 64,
+        soakMinutes,
       };
 }
 

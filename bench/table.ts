@@ -45,6 +45,8 @@ export function renderTable(rows: readonly Row[]): string {
 
 export const asRatio = (value: number): string => value.toFixed(2);
 export const asUs = (value: number): string => `${Math.round(value)} µs`;
+export const asMs = (value: number): string => `${value.toFixed(1)} ms`;
+export const asPercent = (value: number): string => `${(100 * value).toFixed(1)} %`;
 export const asMB = (value: number): string => `${(value / 1e6).toFixed(1)} MB`;
 
 function compare(value: number, direction: "≤" | "<" | "≥", limit: number): boolean {
