@@ -14,6 +14,8 @@ const BODY_PATHS: ReadonlySet<string> = new Set([
   "/v1/completions",
   "/v1/embeddings",
 ]);
+/** RFC 3986 §2.3. */
+const UNRESERVED = /[A-Za-z0-9._~-]/u;
 /** A body in a proof comes from a stranger, and reading JSON takes many times its length. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 /** RFC 8259 §8.1: a reader may ignore it. */
@@ -25,8 +27,9 @@ const BYTE_ORDER_MARK = "\ufeff";
  * @param path - with its query. @param content - the content chunks of the request, in order.
  */
 export function askedModel(path: string, content: readonly Uint8Array[]): AskedModel | null {
-  const [bare = ""] = path.split("?", 1);
-  return BODY_PATHS.has(bare) ? modelOfBody(content) : modelOfPath(path);
+  const plain = normalized(path);
+  const [bare = ""] = plain.split("?", 1);
+  return BODY_PATHS.has(bare) ? modelOfBody(content) : modelOfPath(plain);
 }
 
 /** The model that a path of the KServe API runs, or null where the path names none. */
@@ -58,6 +61,14 @@ function modelOfBody(content: readonly Uint8Array[]): AskedModel | null {
   if (typeof body !== "object" || body === null || !Object.hasOwn(body, "model")) return null;
   const model: unknown = Reflect.get(body, "model");
   return typeof model === "string" ? modelOfName(model) : null;
+}
+
+/** RFC 3986 §6.2.2.2: `%63` is `c`, to the enclave as well. What has a meaning of its own stays as it is. */
+function normalized(path: string): string {
+  return path.replaceAll(/%[0-9A-Fa-f]{2}/gu, (escape) => {
+    const character = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
+    return UNRESERVED.test(character) ? character : escape;
+  });
 }
 
 function decoded(segment: string): string {

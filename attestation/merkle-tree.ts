@@ -1,6 +1,6 @@
 /**
  * A Merkle tree (RFC 9162 §2.1.1) that grows leaf by leaf and tells the root over any of its
- * beginnings.
+ * beginnings, or over all of it.
  *
  * The nodes of complete subtrees are kept, so that a root costs as many hashes as the tree is high. A
  * stream asks for one every two seconds; hashing all leaves again each time would be quadratic.
@@ -10,47 +10,63 @@ import type { Awaitable } from "./bytes.ts";
 import type { Hashes } from "./hashes.ts";
 import { merkleNode, merkleRoot } from "./merkle.ts";
 
+/** Over which leaves a tree tells a root: any first ones, or all of them, for which it keeps little. */
+export type Roots = "any" | "last";
+
+/** At i: the node over leaves i·2^height to (i + 1)·2^height − 1. */
+interface Level {
+  size: number;
+  /** The last of them, as many as are kept. */
+  readonly kept: Awaitable<Uint8Array>[];
+}
+
 export class MerkleTree {
   readonly #hashes: Hashes;
-  /** At [height][i]: the node over leaves i·2^height to (i + 1)·2^height − 1. */
-  readonly #levels: Awaitable<Uint8Array>[][] = [[]];
+  readonly #roots: Roots;
+  /** At [height]. */
+  readonly #levels: Level[] = [{ size: 0, kept: [] }];
 
-  constructor(hashes: Hashes) {
+  constructor(hashes: Hashes, roots: Roots) {
     this.#hashes = hashes;
+    this.#roots = roots;
   }
 
   /** Leaves appended so far. */
   get size(): number {
-    return this.#levels[0]?.length ?? 0;
+    return this.#levels[0]?.size ?? 0;
   }
 
   /** Appends the hash of a leaf, which may still be on its way. */
   append(leafHash: Awaitable<Uint8Array>): void {
     let node = leafHash;
     for (let height = 0; ; height++) {
-      const level = (this.#levels[height] ??= []);
-      const index = level.push(node) - 1;
-      settle(level, index, node);
-      const left = level[index - 1];
-      if (index % 2 === 0 || left === undefined) return;
+      const level = (this.#levels[height] ??= { size: 0, kept: [] });
+      const left = level.kept.at(-1);
+      const at = level.kept.push(node) - 1;
+      level.size++;
+      settle(level.kept, at, node);
+      if (level.size % 2 === 1 || left === undefined) return;
       node = this.#node(left, node);
+      // Both are in their parent now.
+      if (this.#roots === "last") level.kept.length = 0;
     }
   }
 
-  /** The root over the first `size` leaves. @throws RangeError where there are fewer. */
+  /** The root over the first `size` leaves. @throws RangeError where there is none, or it was not kept. */
   root(size: number): Awaitable<Uint8Array> {
-    if (!Number.isSafeInteger(size) || size < 0 || size > this.size) {
+    const kept = this.#roots === "any" || size === this.size;
+    if (!Number.isSafeInteger(size) || size < 0 || size > this.size || !kept) {
       throw new RangeError(`root over ${size} of ${this.size} leaves`);
     }
     // From the smallest complete subtree to the largest: each is the left of what stands so far.
     let root: Awaitable<Uint8Array> | null = null;
-    let index = size;
+    let count = size;
     for (const level of this.#levels) {
-      const left: Awaitable<Uint8Array> | undefined = level[index - 1];
-      if (index % 2 === 1 && left !== undefined) {
+      const left = level.kept[count - 1 - (level.size - level.kept.length)];
+      if (count % 2 === 1 && left !== undefined) {
         root = root === null ? left : this.#node(left, root);
       }
-      index = Math.floor(index / 2);
+      count = Math.floor(count / 2);
     }
     return root ?? merkleRoot(this.#hashes, []);
   }
@@ -61,10 +77,10 @@ export class MerkleTree {
 }
 
 /** Puts the hash in the place of its promise, so that later steps need not wait. */
-function settle(level: Awaitable<Uint8Array>[], index: number, node: Awaitable<Uint8Array>): void {
+function settle(kept: Awaitable<Uint8Array>[], at: number, node: Awaitable<Uint8Array>): void {
   if (!(node instanceof Promise)) return;
   const put = (hash: Uint8Array): void => {
-    level[index] = hash;
+    if (kept[at] === node) kept[at] = hash;
   };
   // Whoever asks for a root gets the failure; here nobody waits for it.
   node.then(put, () => undefined);

@@ -10,7 +10,7 @@ import { andThen } from "./awaitable.ts";
 import type { Awaitable } from "./bytes.ts";
 import type { Hashes } from "./hashes.ts";
 import { merkleLeaf } from "./merkle.ts";
-import { MerkleTree } from "./merkle-tree.ts";
+import { MerkleTree, type Roots } from "./merkle-tree.ts";
 import { DIGEST_BYTES } from "./structure.ts";
 
 /** Which half of an exchange a transcript is of. */
@@ -39,16 +39,21 @@ export class Transcript {
   readonly #kc: Uint8Array;
   readonly #direction: Direction;
   readonly #tree: MerkleTree;
-  /** At i: bytes in leaves 0 to i. */
-  readonly #sums: number[] = [];
+  /** At i: bytes in leaves 0 to i, where a head over them may be asked for. */
+  readonly #sums: number[] | null;
+  #bytes = 0;
 
-  /** @param kc - 32 bytes, copied. */
-  constructor(hashes: Hashes, kc: Uint8Array, direction: Direction) {
+  /**
+   * @param kc - 32 bytes, copied. @param heads - over any first leaves, or over all of them only: then
+   * a long transcript takes no memory.
+   */
+  constructor(hashes: Hashes, kc: Uint8Array, direction: Direction, heads: Roots = "any") {
     if (kc.length !== DIGEST_BYTES) {
       throw new TypeError(`transcript key of ${kc.length} bytes, want ${DIGEST_BYTES}`);
     }
     this.#hashes = hashes;
-    this.#tree = new MerkleTree(hashes);
+    this.#tree = new MerkleTree(hashes, heads);
+    this.#sums = heads === "any" ? [] : null;
     this.#kc = new Uint8Array(kc);
     this.#direction = direction;
   }
@@ -61,7 +66,8 @@ export class Transcript {
   /** Appends one leaf; its bytes are read, or copied, before this returns. */
   append(leaf: Uint8Array): Awaitable<void> {
     const index = this.#tree.size;
-    this.#sums.push((this.#sums.at(-1) ?? 0) + leaf.length);
+    this.#bytes += leaf.length;
+    this.#sums?.push(this.#bytes);
     const leafHash = this.#leafHash(index, leaf);
     this.#tree.append(leafHash);
     return leafHash instanceof Promise ? leafHash.then(() => undefined) : undefined;
@@ -70,11 +76,11 @@ export class Transcript {
   /**
    * The head over all leaves, or over the first `leaves`.
    *
-   * @throws RangeError where there are fewer.
+   * @throws RangeError where there are fewer, or it keeps that over all only.
    */
   head(leaves: number = this.#tree.size): Awaitable<Head> {
     const root = this.#tree.root(leaves);
-    const bytes = leaves === 0 ? 0 : (this.#sums[leaves - 1] ?? 0);
+    const bytes = leaves === 0 ? 0 : (this.#sums?.[leaves - 1] ?? this.#bytes);
     return andThen(root, (value) => ({ leaves, root: value, bytes }));
   }
 

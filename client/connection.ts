@@ -142,9 +142,14 @@ class NodeConnection implements Connection {
     const exchange = await sealExchange(this.#settings, epoch, request);
     await exchange.commitRequest();
     const body = await sealedBody(exchange.sealed);
-    const answer = await postGateway(fetch, node, body, request.signal);
+    const leaving = new AbortController();
+    const signal = AbortSignal.any([request.signal, leaving.signal]);
+    const answer = await postGateway(fetch, node, body, signal);
     if (answer.kind === "unknown-key") return "unknown-key";
-    return await openResponse(exchange, chunksOf(answer.body), request, now);
+    const leave = (): void => {
+      leaving.abort();
+    };
+    return await openResponse(exchange, chunksOf(answer.body), { ...request, leave }, now);
   }
 
   /** The epoch that other callers have verified since `stale`, or a new one; one fetch at a time. */

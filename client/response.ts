@@ -55,6 +55,14 @@ export class VerifiedResponse extends Response {
   }
 }
 
+/** What the answer is to. */
+interface Asked {
+  readonly method: string;
+  readonly signal: AbortSignal;
+  /** Ends the connection, also while a read of it is pending. */
+  readonly leave: () => void;
+}
+
 /**
  * Opens the response to `exchange`. Resolves when its header section has arrived.
  *
@@ -63,18 +71,19 @@ export class VerifiedResponse extends Response {
 export async function openResponse(
   exchange: Exchange,
   body: AsyncIterable<Uint8Array>,
-  request: { readonly method: string; readonly signal: AbortSignal },
+  request: Asked,
   now: () => number,
 ): Promise<VerifiedResponse> {
   let message: DecodedResponse | null = null;
   try {
     message = await decodeResponse(exchange.sealed.openResponse(body));
     await exchange.received(message.leaf);
-    const reading = new Reading(exchange, message, request.signal, now);
+    const reading = new Reading(exchange, message, request, now);
     const hasBody = request.method !== "HEAD" && !BODILESS.has(message.status);
     if (!hasBody) await reading.finish();
     return new VerifiedResponse(reading, hasBody);
   } catch (error) {
+    request.leave();
     throw await explain(error, exchange, message?.status ?? null, request.signal, now);
   }
 }
@@ -92,22 +101,17 @@ class Reading {
   readonly #content: AsyncIterator<Uint8Array>;
   /** Of an event stream: what holds its end back. */
   readonly #gate: EventGate | null;
-  readonly #signal: AbortSignal;
+  readonly #request: Asked;
   readonly #now: () => number;
   #state: State = { kind: "reading" };
   #cancelled = false;
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
   #lastStep: Promise<unknown> = Promise.resolve();
 
-  constructor(
-    exchange: Exchange,
-    message: DecodedResponse,
-    signal: AbortSignal,
-    now: () => number,
-  ) {
+  constructor(exchange: Exchange, message: DecodedResponse, request: Asked, now: () => number) {
     this.exchange = exchange;
     this.message = message;
-    this.#signal = signal;
+    this.#request = request;
     this.#now = now;
     this.#content = message.content[Symbol.asyncIterator]();
     this.#gate = isEventStream(message.headers) ? new EventGate() : null;
@@ -158,8 +162,12 @@ class Reading {
       if (!this.#cancelled) this.#controller?.close();
       return true;
     } catch (error) {
+      // What follows would be read by nobody: the enclave need not make it.
+      this.#request.leave();
+      if (this.#cancelled) return false;
       const { exchange, message } = this;
-      const reason = await explain(error, exchange, message.status, this.#signal, this.#now);
+      const { signal } = this.#request;
+      const reason = await explain(error, exchange, message.status, signal, this.#now);
       this.#state = { kind: "failed", error: reason };
       if (!this.#cancelled) this.#controller?.error(reason);
       return true;
@@ -174,7 +182,7 @@ class Reading {
       if (refused !== null) throw this.#refusal(refused);
     }
     await this.exchange.received(chunk);
-    return this.#enqueue(this.#gate?.pass(chunk, receipt !== null) ?? [chunk]);
+    return this.#enqueue(this.#gate?.pass(chunk) ?? [chunk]);
   }
 
   #refusal(verdict: Verdict): VerdictError {
@@ -195,6 +203,8 @@ class Reading {
       kind: "failed",
       error: new ClientError("client/aborted", "the response was not read to its end"),
     };
+    // A read that is pending would otherwise be waited for, and the enclave work on until it came.
+    this.#request.leave();
     await this.#content.return?.();
   }
 }

@@ -13,6 +13,8 @@ const LF = 0x0a;
 const CR = 0x0d;
 const PREFIX = encodeUtf8(CHECKPOINT_PREFIX);
 const NO_BYTES = new Uint8Array(0);
+/** What is held of an event, and what comes at a time: together they are no more than one chunk. */
+export const MAX_CUT_BYTES: number = CONTENT_CHUNK_BYTES / 2;
 
 export class EventCutter {
   /** The beginning of an event that has not ended. */
@@ -30,7 +32,7 @@ export class EventCutter {
   /**
    * The events that `bytes` complete; an event longer than a content chunk comes in pieces.
    *
-   * @param bytes - kept, and so not to be written to any more.
+   * @param bytes - at most half a content chunk; kept, and so not to be written to any more.
    * @throws EnclaveError `exchange/handler` where a line begins as the ring's own do.
    */
   push(bytes: Uint8Array): readonly Uint8Array[] {
@@ -43,7 +45,7 @@ export class EventCutter {
     }
     this.#held.push(bytes.subarray(start));
     this.#heldBytes += bytes.length - start;
-    if (this.#heldBytes > CONTENT_CHUNK_BYTES) {
+    if (this.#heldBytes > MAX_CUT_BYTES) {
       events.push(this.#take(NO_BYTES));
       this.#between = false;
     }

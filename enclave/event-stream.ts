@@ -11,7 +11,7 @@ import {
 import { type Alarm, Alarms } from "./alarms.ts";
 import type { Clock } from "./clock.ts";
 import { EnclaveError } from "./errors.ts";
-import { EventCutter } from "./event-cutter.ts";
+import { EventCutter, MAX_CUT_BYTES } from "./event-cutter.ts";
 import type { Exchange } from "./exchange.ts";
 import {
   GATHER_BYTES,
@@ -46,7 +46,7 @@ export class EventSender {
   readonly #checkpoint: Alarm;
   readonly #quiet: Alarm;
   readonly #stall: Alarm;
-  /** Content of the handler's since the last checkpoint. */
+  /** Content of the handler's since the last checkpoint, as long as it is reckoned. */
   #uncovered = 0;
   #eager = EAGER_FLUSHES;
 
@@ -75,8 +75,7 @@ export class EventSender {
         if (!(await settlesAtOnce(next))) await this.#sendUntil(next);
         const { done, value } = await next;
         if (done) break;
-        // Copied before anything is awaited: the handler may write to it again.
-        for (const event of this.#cutter.push(value.slice())) await this.#sendEvent(event);
+        await this.#sendEvents(value);
       }
       const rest = this.#cutter.end();
       if (rest.length > 0) await this.#sendEvent(rest);
@@ -111,10 +110,19 @@ export class EventSender {
     }
   }
 
+  async #sendEvents(written: Uint8Array): Promise<void> {
+    // Copied before anything is awaited: the handler may write to it again.
+    const bytes = written.slice();
+    for (let offset = 0; offset < bytes.length; offset += MAX_CUT_BYTES) {
+      const events = this.#cutter.push(bytes.subarray(offset, offset + MAX_CUT_BYTES));
+      for (const event of events) await this.#sendEvent(event);
+    }
+  }
+
+  /** Both limits are of reckoned lengths: else the number of pieces would tell those of the tokens. */
   async #sendEvent(event: Uint8Array): Promise<void> {
-    await this.#send(event);
-    this.#uncovered += event.length;
-    if (this.#out.gathered >= GATHER_BYTES || this.#uncovered >= CHECKPOINT_BYTES) {
+    this.#uncovered += await this.#send(event);
+    if (this.#out.reckoned >= GATHER_BYTES || this.#uncovered >= CHECKPOINT_BYTES) {
       await this.#flush();
     }
   }
@@ -145,9 +153,12 @@ export class EventSender {
     this.#checkpoint.set(CHECKPOINT_MS);
   }
 
-  async #send(content: Uint8Array, reckoned?: number): Promise<void> {
+  /** Gathers one content chunk. @returns what it is reckoned as. */
+  async #send(content: Uint8Array, reckonedAs?: number): Promise<number> {
     const framed = encodeContentChunk(content);
+    const reckoned = reckonedAs ?? reckonedBytes(framed.length);
     await this.#exchange.appendResponse(content);
-    this.#out.gather(framed, reckoned ?? reckonedBytes(framed.length));
+    this.#out.gather(framed, reckoned);
+    return reckoned;
   }
 }

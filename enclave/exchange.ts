@@ -1,6 +1,7 @@
 /** One exchange: its place in the epoch, its two transcripts and its receipt. */
 import {
   type Awaitable,
+  type Direction,
   exchangeId,
   type ReceiptClaims,
   Transcript,
@@ -42,8 +43,8 @@ export class Exchange {
   async start(opened: OpenedRequest): Promise<void> {
     const kc = await opened.export(TRANSCRIPT_LABEL, TRANSCRIPT_KEY_BYTES);
     this.#kc = kc;
-    this.#request = new Transcript(nativePrimitives, kc, "request");
-    this.#response = new Transcript(nativePrimitives, kc, "response");
+    this.#request = newTranscript(kc, "request");
+    this.#response = newTranscript(kc, "response");
   }
 
   /** Stops whatever works for this exchange. */
@@ -57,7 +58,7 @@ export class Exchange {
     this.record.model = null;
     this.record.outcome = {};
     this.#previous = null;
-    this.#response = new Transcript(nativePrimitives, started(this.#kc), "response");
+    this.#response = newTranscript(started(this.#kc), "response");
   }
 
   /** @param leaf - bytes as received. */
@@ -96,6 +97,11 @@ export class Exchange {
     this.#previous = sha256(receipt);
     return receipt;
   }
+}
+
+/** Of which nobody here asks for an earlier head: its length costs no memory. */
+function newTranscript(kc: Uint8Array, direction: Direction): Transcript {
+  return new Transcript(nativePrimitives, kc, direction, "last");
 }
 
 function started<T>(member: T | null): T {

@@ -12,6 +12,11 @@ import type { Exchange } from "./exchange.ts";
 
 /** Content up to this length is read before the handler starts, and given to it in one piece. */
 const SMALL_BODY_BYTES = 65_536;
+/**
+ * Content chunks of one request. Each is a leaf, which costs three hashes and a place in the tree however
+ * short it is: a request of single bytes would hold up everybody else. PROTOCOL.md, "Limits".
+ */
+const MAX_CONTENT_CHUNKS = 4096;
 /** The inner `Date` may differ from our clock by this. PROTOCOL.md, "Inside". */
 const MAX_DATE_SKEW_MS = 300_000;
 /** RFC 9110 §5.6.7, the one form that a sender may generate. */
@@ -64,6 +69,7 @@ export class Content {
   readonly #exchange: Exchange;
   readonly #maxBytes: number;
   #bytes = 0;
+  #count = 0;
   #failure: Error | null = null;
   #reading: Promise<Uint8Array | null> | null = null;
   #drained = false;
@@ -107,6 +113,9 @@ export class Content {
     try {
       const next = await this.#chunks.next();
       if (next.done === true) return null;
+      if (++this.#count > MAX_CONTENT_CHUNKS) {
+        throw new EnclaveError("exchange/too-large", `more than ${MAX_CONTENT_CHUNKS} chunks`);
+      }
       this.#bytes += next.value.length;
       if (this.#bytes > this.#maxBytes) {
         throw new EnclaveError("exchange/too-large", `more than ${this.#maxBytes} bytes`);

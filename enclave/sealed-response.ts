@@ -5,7 +5,13 @@
  * chunk and one write; what stands still for a moment goes out, so that a stream is not held up.
  */
 import { joinBytes } from "@countersign/attestation/attester";
-import { bucketOf, fillChunks, MEDIA_RESPONSE, type ResponseSealer } from "@countersign/protocol";
+import {
+  bucketOf,
+  fillChunks,
+  MAX_CHUNK_PLAINTEXT,
+  MEDIA_RESPONSE,
+  type ResponseSealer,
+} from "@countersign/protocol";
 import type { ServerResponse } from "node:http";
 import { withDeadline } from "./deadline.ts";
 import { EnclaveError } from "./errors.ts";
@@ -33,7 +39,7 @@ export class SealedResponse {
   /** How long what is gathered of a stream is taken to be. */
   #reckoned = 0;
   #streams = false;
-  /** Plaintext that was sent since a bucket was last full. */
+  /** Plaintext that was sent: of a stream, since a bucket was last full. */
   #unpadded = 0;
   #begun = false;
 
@@ -48,15 +54,25 @@ export class SealedResponse {
     return this.#gathered;
   }
 
+  /** What they are reckoned as, of a stream. */
+  get reckoned(): number {
+    return this.#reckoned;
+  }
+
   /** Whether bytes have left, so that the answer cannot be another any more. */
   get begun(): boolean {
     return this.#begun;
   }
 
-  /** Adds plaintext; waits where the client is slow. */
+  /**
+   * Adds plaintext; waits where the client is slow.
+   *
+   * What goes out before the end goes in full chunks: the length of the last would tell that of the whole.
+   */
   async push(plaintext: Uint8Array): Promise<void> {
     this.gather(plaintext, 0);
-    if (this.#gathered >= GATHER_BYTES) await this.flush();
+    if (this.#gathered < GATHER_BYTES) return;
+    await this.#send(this.#take(this.#gathered - (this.#gathered % MAX_CHUNK_PLAINTEXT)));
   }
 
   /** Adds plaintext of a stream, whose sender says when it is sent. @param reckoned - as how long. */
@@ -95,7 +111,11 @@ export class SealedResponse {
 
   /** Seals and sends what is gathered. @throws EnclaveError `exchange/aborted`, `exchange/timeout`. */
   async flush(): Promise<void> {
-    const sealed = await this.#sealer.seal(this.#take());
+    await this.#send(this.#take());
+  }
+
+  async #send(plaintext: Uint8Array): Promise<void> {
+    const sealed = await this.#sealer.seal(plaintext);
     if (sealed.length === 0) return;
     if (this.#response.write(this.#withHead(sealed))) return;
     await withDeadline(drained(this.#response), DRAIN_TIMEOUT_MS);
@@ -112,7 +132,7 @@ export class SealedResponse {
     if (this.#padding === "buckets") {
       const length = this.#unpadded + this.#gathered;
       const bucket = bucketOf(Math.max(length, this.#reckoned));
-      this.#plaintext.push(new Uint8Array(bucket - length));
+      this.gather(new Uint8Array(bucket - length), 0);
     }
     const [sealed, final] = await Promise.all([
       this.#sealer.seal(this.#take()),
@@ -123,12 +143,14 @@ export class SealedResponse {
     this.#response.end(bytes);
   }
 
-  #take(): Uint8Array {
-    const plaintext = joinBytes(this.#plaintext);
-    const length = this.#unpadded + plaintext.length;
-    this.#unpadded = this.#padding === "buckets" && bucketOf(length) === length ? 0 : length;
-    this.#plaintext = [];
-    this.#gathered = 0;
+  /** The first `count` bytes of what is gathered, by default all of them. */
+  #take(count: number = this.#gathered): Uint8Array {
+    const gathered = joinBytes(this.#plaintext);
+    const plaintext = gathered.subarray(0, count);
+    const length = this.#unpadded + count;
+    this.#unpadded = this.#streams && bucketOf(length) === length ? 0 : length;
+    this.#plaintext = count < gathered.length ? [gathered.slice(count)] : [];
+    this.#gathered = gathered.length - count;
     this.#reckoned = 0;
     return plaintext;
   }

@@ -36,10 +36,13 @@ export const MAX_INTRA_OP_THREADS = 8;
 export const HEADERS_TIMEOUT_MS = 10_000;
 export const REQUEST_TIMEOUT_MS = 120_000;
 export const KEEP_ALIVE_TIMEOUT_MS = 65_000;
-/** No byte moved between host and enclave for this long: the exchange ends. */
+/**
+ * No byte moved between host and enclave for this long: the exchange ends. Not while the enclave works
+ * on an answer that has not begun; one that has begun may go on for as long as it moves.
+ */
 export const IDLE_TIMEOUT_MS = 120_000;
-/** An exchange ends after this long, however busy. */
-export const EXCHANGE_TIMEOUT_MS: number = 15 * 60_000;
+/** An answer begins within this time: longer than an enclave gives any handler of its own. */
+export const ANSWER_TIMEOUT_MS: number = 15 * 60_000;
 /** A refused request is read and dropped for this long, so that its sender sees the answer. */
 export const LINGER_TIMEOUT_MS = 2000;
 export const LINGER_BYTES: number = 64 * MIB;

@@ -7,9 +7,9 @@ import { Challenger } from "./challenge.ts";
 import type { EnclaveCommand } from "./enclave-process.ts";
 import { HostError } from "./errors.ts";
 import {
+  ANSWER_TIMEOUT_MS,
   CHALLENGE_BURST,
   CHALLENGES_PER_SECOND,
-  EXCHANGE_TIMEOUT_MS,
   IDLE_TIMEOUT_MS,
   STOP_GRACE_MS,
 } from "./limits.ts";
@@ -148,7 +148,7 @@ export class Node {
         maxBodyBytes: options.maxBodyBytes,
         maxInFlight: options.maxInFlight,
         idleTimeoutMs: IDLE_TIMEOUT_MS,
-        exchangeTimeoutMs: EXCHANGE_TIMEOUT_MS,
+        answerTimeoutMs: ANSWER_TIMEOUT_MS,
       },
       bundles: new BundleCache(state.enclaveSocket, supervisor, nowMs),
       challenger: new Challenger(state.enclaveSocket, supervisor, bucket, nowMs),

@@ -24,8 +24,10 @@ import type { Upstream } from "./upstream.ts";
 export interface RelayLimits {
   readonly maxBodyBytes: number;
   readonly maxInFlight: number;
+  /** For a connection on which something has to move. */
   readonly idleTimeoutMs: number;
-  readonly exchangeTimeoutMs: number;
+  /** From the request to the first byte of its answer. */
+  readonly answerTimeoutMs: number;
 }
 
 export interface RelayOptions {
@@ -163,12 +165,13 @@ class Exchange {
     this.#upstream = sent;
     this.#timer = setTimeout(() => {
       this.#expire();
-    }, limits.exchangeTimeoutMs);
+    }, limits.answerTimeoutMs);
     sent.on("response", (answer) => {
       this.#pass(answer);
     });
     sent.on("timeout", () => {
-      this.#expire();
+      // An enclave that has all of the request may think for as long as the other limit says.
+      if (this.#answer !== null || !sent.writableFinished) this.#expire();
     });
     sent.on("error", () => {
       this.#fail(refuseForNow("unavailable", "The enclave did not answer"));
@@ -197,6 +200,7 @@ class Exchange {
       return;
     }
     this.#answer = answer;
+    this.#disarm();
     this.#outgoing.writeHead(answer.statusCode ?? 502, this.#headersOf(answer));
     // Either end that breaks off destroys the other. #end tells which it was.
     pipeline(answer, this.#outgoing, () => undefined);
@@ -233,6 +237,10 @@ class Exchange {
     }
   }
 
+  #disarm(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
   #expire(): void {
     if (this.#answer === null) {
       this.#fail(refuseForNow("unavailable", "The enclave did not answer in time"));
@@ -247,7 +255,7 @@ class Exchange {
   }
 
   #end(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#disarm();
     const whole = this.#outgoing.writableFinished;
     const outcome = this.#outcome(whole);
     if (this.#upstream !== null) {

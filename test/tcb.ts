@@ -19,6 +19,14 @@ const SIMULATION_FOLDER = "enclave/simulation/";
 
 /** Why each package is not ours. A package that is not here may not be loaded. */
 const WHY: ReadonlyMap<string, string> = new Map([
+  [
+    "@huggingface/jinja",
+    "parses and renders chat templates: Jinja is a language, and models are written for its letter",
+  ],
+  [
+    "@huggingface/tokenizers",
+    "text to tokens as a model was trained on them: a dozen schemes, each with its own exceptions",
+  ],
   ["hono", "routes requests to handlers; small, without dependencies, web-standard on both sides"],
   ["onnxruntime-node", "runs the models: native code of a size that nobody writes again"],
   ["onnxruntime-common", "onnxruntime-node's own types and checks of tensors"],

@@ -4,7 +4,7 @@
  * The form compiles to a network over bytes (constraint/network.ts), and before each token a walk of
  * the vocabulary finds the tokens after which the text can still be completed (constraint/mask.ts).
  * JSON is that of RFC 8259, with bounds on what it leaves open, so that an answer cannot fill up with
- * nothing: see constraint/json.ts. What of JSON Schema is honoured, constraint/keywords.ts lists;
+ * nothing: see constraint/json.ts. No object has a member twice: constraint/member-names.ts. What of JSON Schema is honoured, constraint/keywords.ts lists;
  * anything else is refused with its place.
  *
  * What is kept between steps belongs to one compiled constraint, that is to one request, so the time
@@ -14,6 +14,7 @@ import { EnclaveError } from "../errors.ts";
 import { Automaton, type ConfigurationSet, DEAD } from "./constraint/automaton.ts";
 import { compileNetwork } from "./constraint/compile.ts";
 import { type Mask, MaskCache } from "./constraint/mask.ts";
+import { MemberNames, leadsOf } from "./constraint/member-names.ts";
 import type { Network } from "./constraint/network.ts";
 import type { Constraint } from "./generation.ts";
 import type { Vocabulary } from "./vocabulary.ts";
@@ -21,6 +22,8 @@ import type { Vocabulary } from "./vocabulary.ts";
 /** A constraint that can be started any number of times; its states share what they find out. */
 export interface CompiledConstraint {
   readonly network: Network;
+  /** What may stand before its first JSON. */
+  readonly leads: readonly Uint8Array[];
 }
 
 /** How far one answer has come. */
@@ -40,7 +43,7 @@ export interface ConstraintState {
 
 /** @throws {@link EnclaveError} `constraint/schema`, with the place in the schema where it has one. */
 export function compileConstraint(constraint: Constraint): CompiledConstraint {
-  return { network: compileNetwork(constraint) };
+  return { network: compileNetwork(constraint), leads: leadsOf(constraint) };
 }
 
 interface Runner {
@@ -61,6 +64,7 @@ export function startConstraint(
   vocabulary: Vocabulary,
 ): ConstraintState {
   const { automaton, masks } = runnerOf(compiled, vocabulary);
+  const names = new MemberNames(compiled.leads, vocabulary);
   let epoch = automaton.epoch;
   let id = automaton.settle(automaton.start());
   let set: ConfigurationSet = automaton.set(id);
@@ -83,15 +87,17 @@ export function startConstraint(
   function accept(token: number): void {
     const bytes = vocabulary.tokens[token] ?? null;
     if (bytes === null || bytes.length === 0) throw new TypeError("a token without bytes");
+    if (names.repeats(bytes)) throw new TypeError("a token not allowed");
     let next = current();
     for (const byte of bytes) next = automaton.step(next, byte);
     next = automaton.settle(next);
     if (next === DEAD || !automaton.set(next).viable) throw new TypeError("a token not allowed");
     id = next;
     set = automaton.set(id);
+    names.push(bytes);
   }
   return {
-    allowed: () => mask().words,
+    allowed: () => names.withoutRepeats(mask().words),
     get canEnd() {
       return set.canEnd;
     },

@@ -58,6 +58,11 @@ export interface TextModel {
    */
   detokenizer(start?: "beginning" | "continuation"): Detokenizer;
   /**
+   * Tokens that each of so many choices may have at most after such a prompt, by the context and by the
+   * memory for texts; 0 for none.
+   */
+  mostTokens(promptTokens: number, choices: number): number;
+  /**
    * Starts a generation. Refuses before anything runs: EnclaveError `prompt/too-long` (400),
    * `memory/full` (429), `queue/full` (429), `constraint/schema` (400).
    */

@@ -57,6 +57,7 @@ export async function loadTextModel(
     encode: (text, specials) => tokenizer.encode(text, specials),
     tokenText: (token) => tokenText(tokenizer, texts, token),
     detokenizer: (start = "beginning") => createDetokenizer(texts, start),
+    mostTokens: (promptTokens, choices) => engine.mostTokens(session, promptTokens, choices),
     generate: (request, signal) => engine.generate(session, request, signal),
   };
 }

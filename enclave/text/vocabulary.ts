@@ -14,6 +14,8 @@ export type TokenBytes = readonly (Uint8Array | null)[];
 /** Longer tokens are left out: a constrained answer spells such text in shorter ones. */
 const MAX_TOKEN_BYTES = 512;
 
+const QUOTE = 0x22;
+
 /** Shared by all who use the model; nobody writes to it. */
 export interface Vocabulary {
   readonly tokens: TokenBytes;
@@ -32,6 +34,8 @@ export interface Vocabulary {
   readonly plain: Uint16Array;
   /** The other tokens. */
   readonly special: Trie;
+  /** Tokens with at least one quote, with at least two, and with at least three. */
+  readonly quoted: readonly [readonly number[], readonly number[], readonly number[]];
 }
 
 export interface Trie {
@@ -77,6 +81,8 @@ export function createVocabulary(tokens: TokenBytes): Vocabulary {
   const plain = new Uint16Array(tokens.length);
   for (const { id, bytes } of sorted) plain[id] = plainLength(bytes);
   const special = sorted.filter(({ id }) => plain[id] === 0);
+  const withQuotes = (least: number): number[] =>
+    special.filter(({ bytes }) => quotesIn(bytes) >= least).map(({ id }) => id);
   return {
     tokens,
     maskWords: Math.ceil(tokens.length / 32),
@@ -85,6 +91,7 @@ export function createVocabulary(tokens: TokenBytes): Vocabulary {
     trie: buildTrie(sorted, tokens.length),
     plain,
     special: buildTrie(special, tokens.length),
+    quoted: [withQuotes(1), withQuotes(2), withQuotes(3)],
   };
 }
 
@@ -93,13 +100,16 @@ function plainLength(bytes: Uint8Array): number {
   let characters = 0;
   let ascii = true;
   for (const byte of bytes) {
-    if (byte < 0x20 || byte === 0x22 || byte === 0x5c) return 0;
+    if (byte < 0x20 || byte === QUOTE || byte === 0x5c) return 0;
     // All but the continuation bytes (RFC 3629 §3).
     if ((byte & 0xc0) !== 0x80) characters += 1;
     if (byte >= 0x80) ascii = false;
   }
   return ascii || isUtf8(bytes) ? characters : 0;
 }
+
+const quotesIn = (bytes: Uint8Array): number =>
+  bytes.reduce((count, byte) => (byte === QUOTE ? count + 1 : count), 0);
 
 function buildTrie(sorted: readonly SortedToken[], tokenCount: number): Trie {
   const most = sorted.reduce((sum, { bytes }) => sum + bytes.length, 0);

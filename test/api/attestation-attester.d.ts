@@ -183,7 +183,7 @@ export interface RuntimeConfig {
 
 export declare class Transcript {
   #private;
-  constructor(hashes: Hashes, kc: Uint8Array, direction: Direction);
+  constructor(hashes: Hashes, kc: Uint8Array, direction: Direction, heads?: Roots);
   get leaves(): number;
   append(leaf: Uint8Array): Awaitable<void>;
   head(leaves?: number): Awaitable<Head>;
@@ -258,5 +258,7 @@ interface CoseSign1 {
 }
 
 declare const PHASES: readonly ["checkpoint", "final", "aborted"];
+
+type Roots = "any" | "last";
 
 export {};

@@ -426,7 +426,7 @@ export type Suite = (typeof SUITES)[number];
 
 export declare class Transcript {
   #private;
-  constructor(hashes: Hashes, kc: Uint8Array, direction: Direction);
+  constructor(hashes: Hashes, kc: Uint8Array, direction: Direction, heads?: Roots);
   get leaves(): number;
   append(leaf: Uint8Array): Awaitable<void>;
   head(leaves?: number): Awaitable<Head>;
@@ -672,6 +672,8 @@ interface Revoked {
   readonly models: readonly Uint8Array[];
   readonly keysets: readonly Uint8Array[];
 }
+
+type Roots = "any" | "last";
 
 declare const brand: unique symbol;
 

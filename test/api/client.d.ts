@@ -102,6 +102,12 @@ export declare function fetchBundle(
 
 export declare function requireNodeUrl(url: string | URL): URL;
 
+interface Asked {
+  readonly method: string;
+  readonly signal: AbortSignal;
+  readonly leave: () => void;
+}
+
 declare class Exchange {
   #private;
   readonly id: string;
@@ -140,7 +146,7 @@ declare class Reading {
   readonly exchange: Exchange;
   readonly message: DecodedResponse;
   readonly body: ReadableStream<Uint8Array>;
-  constructor(exchange: Exchange, message: DecodedResponse, signal: AbortSignal, now: () => number);
+  constructor(exchange: Exchange, message: DecodedResponse, request: Asked, now: () => number);
   finish(): Promise<Result>;
 }
 

@@ -13,9 +13,11 @@ import { MEDIA_RESPONSE, parseProvisioning } from "@countersign/protocol";
 /**
  * `echo` answers with the request; `flood` streams 64 MiB; `hold` reads and never answers; `die`
  * breaks off inside the answer; `early` refuses before it reads; `hang` no longer answers at all;
- * `trickle` sends a byte every 20 ms; `slow` answers after a second.
+ * `trickle` sends a byte every 20 ms; `stall` begins an answer and stands still; `slow` answers after
+ * a second.
  */
-export type Temper = "echo" | "flood" | "hold" | "die" | "early" | "hang" | "trickle" | "slow";
+export type Temper =
+  "echo" | "flood" | "hold" | "die" | "early" | "hang" | "trickle" | "stall" | "slow";
 
 export const FLOOD_BYTES: number = 64 * 1024 * 1024;
 
@@ -170,6 +172,8 @@ async function exchange(
     outgoing.write(randomBytes(10_000));
     await delay(50);
     outgoing.destroy();
+  } else if (temper === "stall") {
+    outgoing.write("x");
   } else if (temper === "trickle") {
     while (!outgoing.destroyed) {
       outgoing.write("x");
@@ -225,6 +229,7 @@ function temperOf(word: string): Temper {
     case "early":
     case "hang":
     case "trickle":
+    case "stall":
     case "slow":
       return word;
     default:

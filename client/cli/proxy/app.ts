@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 
 import { concatBytes, type Verdict } from "@countersign/attestation";
+import { isEventStream } from "@countersign/protocol";
 import { Hono } from "hono";
 
 import { VerdictError, type VerifiedFetch, type VerifiedResponse } from "@countersign/client";
@@ -32,7 +33,6 @@ export interface ProxyEntry {
 
 const VERDICT_FIELD = "countersign-verdict";
 const PROOF_FIELD = "countersign-proof";
-const EVENT_STREAM = "text/event-stream";
 const FORBIDDEN = 403;
 /** Methods that Fetch forbids: none of them means anything to the API behind. */
 const FORBIDDEN_METHODS: ReadonlySet<string> = new Set(["CONNECT", "TRACE", "TRACK"]);
@@ -54,7 +54,8 @@ const FRAMING_FIELDS: ReadonlySet<string> = new Set([
 /**
  * The verifying proxy as an app: plain HTTP in front, encrypted and verified behind.
  *
- * An answer is held back until its receipt is verified, but for event streams: their events are
+ * An answer is held back until its receipt is verified, but for event streams (none whose content is
+ * coded: of those nobody knows which event is the last): their events are
  * authentic as they come, and the stream breaks off instead of ending where it is not complete. The
  * event that says it is done comes when it was verified.
  */
@@ -129,8 +130,7 @@ async function forward(request: Request, parts: ProxyParts): Promise<Response> {
     const target = new URL(`${INNER_ORIGIN}${pathname}${search}`);
     const body = request.body === null ? null : content.slice();
     const response = await parts.fetch(target, { method, headers, body, signal });
-    const type = response.headers.get("content-type") ?? "";
-    if (type.startsWith(EVENT_STREAM)) return streamed(response, parts, about);
+    if (isEventStream([...response.headers])) return streamed(response, parts, about);
     return await held(response, parts, about);
   } catch (error) {
     return refused(error, parts, about);

@@ -1,3 +1,4 @@
+import { EnclaveError } from "../../errors.ts";
 import type { ChatTemplate, TextModel } from "../../text/model.ts";
 import { type ChatMembers, readChatMembers } from "./chat-members.ts";
 import { requireTaken } from "./chat-prompt.ts";
@@ -20,6 +21,9 @@ import type { Constraint } from "../../text/generation.ts";
 /** Of an answer whose length is not asked for: what fits into the memory of many at a time. */
 const DEFAULT_MAX_TOKENS = 2048;
 
+/** Of all strict tools together: compiling takes this thread 5 to 10 microseconds a state. */
+const MAX_TOOL_STATES = 65_536;
+
 /**
  * Resolves a chat completion: every parameter, the prompt, and what the answer must be.
  *
@@ -33,6 +37,8 @@ export function resolveChat(body: unknown, model: TextModel): TextWork {
   requireOneConstraint(plan.use, format);
   const constraint = resolveConstraint(plan, format);
   const prompts = [{ tokens: encodeChat(model, chat, given, plan), param: "messages" }];
+  const choices = given.n ?? 1;
+  const extent = { given: askedMaxTokens(given), most: DEFAULT_MAX_TOKENS, choices };
   return {
     model,
     name: required(given.model, "model"),
@@ -42,14 +48,9 @@ export function resolveChat(body: unknown, model: TextModel): TextWork {
     delivery: resolveDelivery(given),
     parameters: {
       endpoint: "chat",
-      choices: given.n ?? 1,
+      choices,
       seed: given.seed ?? randomSeed(),
-      maxTokens: resolveMaxTokens(
-        askedMaxTokens(given),
-        DEFAULT_MAX_TOKENS,
-        model.contextLength,
-        prompts,
-      ),
+      maxTokens: resolveMaxTokens(extent, model, prompts),
       stop: given.stop ?? [],
       sampling: resolveSampling(given, model.defaults, model.vocabularySize, topLogprobs(given)),
       constraintDigest: constraintDigest(constraint),
@@ -90,9 +91,16 @@ function resolveConstraint({ use }: ToolPlan, format: Constraint | null): Constr
   }
   if (use === null) return null;
   // One by one, so that a refusal names the tool. In mode auto, it is calls that are held to it.
+  let states = 0;
   for (const tool of use.tools) {
-    const call = callConstraint({ ...use, tools: [tool] });
-    requireConstraint(call, `${tool.param}.function.parameters`);
+    // Any object can be promised.
+    if (tool.schema === null) continue;
+    const param = `${tool.param}.function.parameters`;
+    states += requireConstraint(callConstraint({ ...use, tools: [tool] }), param);
+    if (states > MAX_TOOL_STATES) {
+      const message = `the tools so far have more than ${MAX_TOOL_STATES} states`;
+      throw new EnclaveError("constraint/schema", message, { param });
+    }
   }
   return use.mode === "auto" ? null : callConstraint(use);
 }

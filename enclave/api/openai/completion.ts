@@ -27,6 +27,7 @@ export function resolveCompletion(body: unknown, model: TextModel): TextWork {
   }
   const prompts = texts.map((text) => promptOf(text, model));
   const asked = given.max_tokens === null ? null : { count: given.max_tokens, param: "max_tokens" };
+  const extent = { given: asked, most: DEFAULT_MAX_TOKENS, choices };
   return {
     model,
     name: required(given.model, "model"),
@@ -38,7 +39,7 @@ export function resolveCompletion(body: unknown, model: TextModel): TextWork {
       endpoint: "completions",
       choices,
       seed: given.seed ?? randomSeed(),
-      maxTokens: resolveMaxTokens(asked, DEFAULT_MAX_TOKENS, model.contextLength, prompts),
+      maxTokens: resolveMaxTokens(extent, model, prompts),
       stop: given.stop ?? [],
       sampling: resolveSampling(given, model.defaults, model.vocabularySize, given.logprobs),
       constraintDigest: null,

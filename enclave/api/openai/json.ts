@@ -74,8 +74,8 @@ function requireNew(names: Set<string>, name: string): void {
   names.add(name);
 }
 
-/** Where the string that begins at `at` ends: at its closing quote. */
-function endOfString(text: string, at: number): number {
+/** Where the string that begins at `at` ends: at its closing quote. The text is JSON. */
+export function endOfString(text: string, at: number): number {
   for (let end = at + 1; ; end++) {
     end = text.indexOf('"', end);
     let escapes = 0;

@@ -1,11 +1,12 @@
 /** Finds tool calls in an answer that comes piece by piece. */
 import { encodeUtf8 } from "@countersign/attestation/attester";
 import { EnclaveError } from "../../errors.ts";
+import { fitsSchema } from "../../text/constraint/schema-fit.ts";
 import { newId } from "./ids.ts";
 import { JsonEnd } from "./json-end.ts";
+import { memberText } from "./json-member.ts";
 import { parseStrictJson } from "./json.ts";
 import { type JsonObject, requireObject } from "./members.ts";
-import { fitsSchema } from "./schema-fit.ts";
 import { callPrefix, type ToolUse } from "./tools.ts";
 
 /** What is new of one call: its id and name come once, first. */
@@ -205,11 +206,13 @@ function readCall(text: string, { tools, syntax }: ToolUse, index: number): Call
     throw error;
   }
   const { name } = call;
-  const given = call[syntax.argumentsKey] ?? {};
+  const written = call[syntax.argumentsKey] ?? null;
+  const given = written ?? {};
   const tool = tools.find((each) => each.name === name);
   if (tool === undefined || typeof given !== "object" || Array.isArray(given)) return null;
   // OpenAI API reference, "strict": a call fits its schema, or is not made.
   if (tool.schema !== null && !fitsSchema(given, tool.schema)) return null;
   const head = { id: newId("call"), name: tool.name };
-  return { index, head, arguments: JSON.stringify(given) };
+  const own = written === null ? null : memberText(text, syntax.argumentsKey);
+  return { index, head, arguments: own ?? "{}" };
 }

@@ -42,32 +42,47 @@ export function resolveDelivery(given: {
   return { kind: "stream", includeUsage: given.stream_options?.include_usage ?? false };
 }
 
+/** What a request says of how much is to be generated. */
+export interface Extent {
+  /** `max_tokens` by the name that it came by; null where the request does not say. */
+  readonly given: { readonly count: number; readonly param: string } | null;
+  /** Takes its place, or what there is room for if that is less. */
+  readonly most: number;
+  readonly choices: number;
+}
+
 /**
  * How many tokens each answer may have.
  *
- * @param most - where the request does not say: this, or what the context leaves.
  * @throws {@link EnclaveError} `prompt/too-long`, with the member that asks for too much.
  */
 export function resolveMaxTokens(
-  given: { readonly count: number; readonly param: string } | null,
-  most: number,
-  contextLength: number,
+  { given, most, choices }: Extent,
+  model: TextModel,
   prompts: readonly Prompt[],
 ): number {
-  let left = contextLength;
-  for (const { tokens, param } of prompts) {
-    if (tokens.length >= contextLength) {
-      throw tooLong(`${tokens.length} tokens fill the context of ${contextLength}`, param);
+  const { contextLength } = model;
+  // Of each prompt: what a longer one needs of memory may be less, since its answer moves less often.
+  const room = prompts.map(({ tokens: { length }, param }) => {
+    if (length >= contextLength) {
+      throw tooLong(`${length} tokens fill the context of ${contextLength}`, param);
     }
-    left = Math.min(left, contextLength - tokens.length);
-  }
-  if (given === null) return Math.min(most, left);
-  if (given.count <= left) return given.count;
+    const left = model.mostTokens(length, choices);
+    if (left < 1) throw tooLong(`${length} tokens leave no memory for ${answers(choices)}`, param);
+    return left;
+  });
+  const least = Math.min(...room);
+  if (given === null) return Math.min(most, least);
+  if (given.count <= least) return given.count;
   throw tooLong(
-    `${given.count} tokens after a prompt of ${contextLength - left} are more than the context of ${contextLength}`,
+    `${given.count} tokens, where context (${contextLength}) and memory leave ${least} for ` +
+      answers(choices),
     given.param,
   );
 }
+
+const answers = (choices: number): string =>
+  choices === 1 ? "an answer" : `each of ${choices} answers`;
 
 function tooLong(message: string, param: string): EnclaveError {
   return new EnclaveError("prompt/too-long", message, { param });
@@ -77,11 +92,12 @@ function tooLong(message: string, param: string): EnclaveError {
  * Refuses what cannot be honoured before anything runs.
  *
  * @param param - where in the request the schemas come from.
+ * @returns how many states the constraint has: what it cost.
  * @throws {@link EnclaveError} `constraint/schema`, its param the schema's place in the request.
  */
-export function requireConstraint(constraint: Constraint, param: string): void {
+export function requireConstraint(constraint: Constraint, param: string): number {
   try {
-    compileConstraint(constraint);
+    return compileConstraint(constraint).network.states.length;
   } catch (error) {
     if (!(error instanceof EnclaveError) || error.code !== "constraint/schema") throw error;
     const text = error.message.slice(error.code.length + 2);

@@ -31,8 +31,9 @@ export const DEAD = 1;
 /** In the table: not looked up yet. */
 const UNKNOWN = 0;
 
-/** Sets and frames kept before all are dropped; a set has 1 KiB of the table. */
+/** What is kept before all is dropped; a set has 1 KiB of the table. */
 const MAX_SETS_KEPT = 4096;
+const MAX_CONFIGURATIONS_KEPT = 262_144;
 const MAX_FRAMES_KEPT = 65_536;
 
 const EVERY_BYTE: readonly boolean[] = Array.from({ length: 256 }, () => true);
@@ -46,6 +47,7 @@ export class Automaton {
   readonly #needed: Float64Array;
   #frames: Frames;
   #sets: ConfigurationSet[] = [];
+  #configurations = 0;
   #ids = new Map<string, number>();
   #table = new Int32Array(0);
   #epoch = 0;
@@ -130,8 +132,11 @@ export class Automaton {
 
   /** Drops all sets once too many are kept; whoever holds one has to {@link adopt} it. */
   trim(): void {
-    if (this.#sets.length <= MAX_SETS_KEPT && this.#frames.count <= MAX_FRAMES_KEPT) return;
-    this.#clear();
+    const few =
+      this.#sets.length <= MAX_SETS_KEPT &&
+      this.#configurations <= MAX_CONFIGURATIONS_KEPT &&
+      this.#frames.count <= MAX_FRAMES_KEPT;
+    if (!few) this.#clear();
   }
 
   #clear(): void {
@@ -141,6 +146,7 @@ export class Automaton {
     const none = { configurations: [], canEnd: false, viable: false };
     // The first id is never given: in the table it stands for "not looked up".
     this.#sets = [none, none];
+    this.#configurations = 0;
     this.#epoch += 1;
   }
 
@@ -168,6 +174,7 @@ export class Automaton {
     const viable = canEnd || configurations.some((configuration) => this.#isViable(configuration));
     const id = this.#sets.push({ configurations, canEnd, viable }) - 1;
     this.#ids.set(key, id);
+    this.#configurations += configurations.length;
     this.#growTable();
     return id;
   }

@@ -18,7 +18,12 @@ export function listedValues(
 
 /** The listed values in a form that is the same for equal ones, whatever the order of their members. */
 export function comparableValues(schema: SchemaObject, place: Place): ReadonlySet<string> {
-  return new Set(valuesOf(schema, place).map((value) => JSON.stringify(sorted(value))));
+  return new Set(valuesOf(schema, place).map(comparableText));
+}
+
+/** Equal for equal values, see {@link comparableValues}. */
+export function comparableText(value: unknown): string {
+  return JSON.stringify(sorted(value));
 }
 
 export function is(value: unknown, type: Type): boolean {
@@ -51,8 +56,8 @@ function valuesOf(schema: SchemaObject, place: Place): readonly unknown[] {
   if (!Object.hasOwn(schema, "const")) return listed ?? [];
   const only = schema["const"];
   requireWritable(only, { parent: place, key: "const" }, 0);
-  const text = JSON.stringify(sorted(only));
-  const known = listed === null || listed.some((value) => JSON.stringify(sorted(value)) === text);
+  const text = comparableText(only);
+  const known = listed === null || listed.some((value) => comparableText(value) === text);
   return known ? [only] : [];
 }
 
