@@ -24,7 +24,7 @@ export interface EngineOptions {
   /** Runs that wait or run at a time; one more is refused. */
   readonly queueLength: number;
   readonly inferenceTimeoutMs: number;
-  /** Keys and values of all texts that are being generated. */
+  /** All texts that are being generated: keys and values, and what is counted of the vocabulary. */
   readonly cacheBytes: number;
   /** Texts that are generated at a time, each choice for itself. */
   readonly maxSequences: number;
@@ -41,6 +41,8 @@ export interface Session {
 export interface TextSession {
   readonly index: number;
   readonly vocabularySize: number;
+  /** Tokens of prompt and answer together: what configuration and graph both allow. */
+  readonly contextLength: number;
   /** Of keys and values. */
   readonly bytesPerToken: number;
   /** Sequences that were proven not to disturb one another in one run. */
@@ -151,8 +153,13 @@ export class Engine {
     if (loaded.kind !== "decoder-loaded") throw new TypeError("no decoder was loaded");
     const { decoder: index, plan } = loaded;
     this.#generations.addDecoder(index, plan);
-    const { vocabularySize, bytesPerToken, rows } = plan;
-    return { index, vocabularySize, bytesPerToken, maxSequences: rows.most };
+    const { vocabularySize, contextLength, bytesPerToken, rows } = plan;
+    return { index, vocabularySize, contextLength, bytesPerToken, maxSequences: rows.most };
+  }
+
+  /** See {@link Generations.mostTokens}. */
+  mostTokens(session: TextSession, promptTokens: number, choices: number): number {
+    return this.#generations.mostTokens(session.index, promptTokens, choices);
   }
 
   /**

@@ -1,7 +1,7 @@
 import { EnclaveError } from "../errors.ts";
 import type { GeneratedToken, Generation, GenerationRequest } from "../text/generation.ts";
 import type { GenerationErrorCode, Outcome } from "./generation/outcome.ts";
-import { type DecoderPlan, generationBytes, promisableBytes } from "./generation/plan.ts";
+import { type DecoderPlan, promisableBytes, requestBytes } from "./generation/plan.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 import { TokenStream } from "./token-stream.ts";
 
@@ -13,6 +13,12 @@ export interface GenerationLimits {
   /** Bounds the wait for a turn, and each time in which nothing is done for a generation. */
   readonly inferenceTimeoutMs: number;
 }
+
+/**
+ * Requests with a constraint that are generated at a time. What a schema made to be ambiguous keeps
+ * between steps is bounded (constraint/automaton.ts), but not counted in `cacheBytes`.
+ */
+export const MAX_CONSTRAINED = 8;
 
 export interface GenerationPort {
   post(message: ToWorker): void;
@@ -52,6 +58,7 @@ export class Generations {
   readonly #posted = new Map<number, Entry>();
   #promisedBytes = 0;
   #promisedRows = 0;
+  #constrained = 0;
 
   constructor(limits: GenerationLimits, port: GenerationPort) {
     this.#limits = limits;
@@ -100,14 +107,32 @@ export class Generations {
         { param: "n" },
       );
     }
-    const bytes = generationBytes(plan, prompt.length, maxTokens, choices.length);
+    const bytes = requestBytes(plan, prompt.length, maxTokens, choices.length);
     if (bytes > this.#promisable()) {
       throw new EnclaveError(
         "prompt/too-long",
         `${prompt.length} tokens of prompt and ${choices.length} times ${maxTokens} of answer need ` +
-          `${bytes} bytes of cache, there are ${this.#promisable()}`,
+          `${bytes} bytes, there are ${this.#promisable()}`,
       );
     }
+  }
+
+  /**
+   * Tokens that each of so many choices may have at most after such a prompt: what the context leaves
+   * and all caches together have room for. 0 for none.
+   */
+  mostTokens(decoder: number, promptTokens: number, choices: number): number {
+    const plan = this.#plan(decoder);
+    let fitting = 0;
+    let beyond = Math.max(plan.contextLength - promptTokens, 0) + 1;
+    // A longer answer never takes less.
+    while (beyond - fitting > 1) {
+      const middle = Math.floor((fitting + beyond) / 2);
+      const bytes = requestBytes(plan, promptTokens, middle, choices);
+      if (bytes <= this.#promisable()) fitting = middle;
+      else beyond = middle;
+    }
+    return fitting;
   }
 
   /** Resolves when the request's turn has come. See {@link Engine.generate} for what it throws. */
@@ -122,7 +147,7 @@ export class Generations {
         id: this.#port.nextId(),
         decoder,
         request,
-        bytes: generationBytes(plan, prompt.length, maxTokens, choices.length),
+        bytes: requestBytes(plan, prompt.length, maxTokens, choices.length),
         stream: new TokenStream(abort),
         signal,
         abort,
@@ -189,12 +214,16 @@ export class Generations {
     for (;;) {
       const entry = this.#waiting[0];
       if (entry === undefined) return;
-      const rows = entry.request.choices.length;
+      const { choices, constraint } = entry.request;
+      const rows = choices.length;
+      const constrained = constraint === null ? 0 : 1;
       if (this.#promisedBytes + entry.bytes > this.#promisable()) return;
       if (this.#promisedRows + rows > this.#limits.maxSequences) return;
+      if (this.#constrained + constrained > MAX_CONSTRAINED) return;
       this.#waiting.shift();
       this.#promisedBytes += entry.bytes;
       this.#promisedRows += rows;
+      this.#constrained += constrained;
       entry.phase = "posted";
       this.#posted.set(entry.id, entry);
       entry.timer?.refresh();
@@ -207,6 +236,7 @@ export class Generations {
     entry.resolve({
       tokens: entry.stream.read(),
       stop: (choice) => {
+        entry.stream.drop(choice);
         if (!entry.open.delete(choice)) return;
         this.#port.post({ kind: "stop", id: entry.id, choice });
         if (entry.open.size === 0) this.#settle(entry, "done");
@@ -264,6 +294,7 @@ export class Generations {
     this.#posted.delete(entry.id);
     this.#promisedBytes -= entry.bytes;
     this.#promisedRows -= entry.request.choices.length;
+    if (entry.request.constraint !== null) this.#constrained -= 1;
     this.#admit();
   }
 }

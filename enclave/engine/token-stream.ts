@@ -23,6 +23,11 @@ export class TokenStream {
     this.#wake?.();
   }
 
+  /** Nothing more of this choice is read, not even what came already. */
+  drop(choice: number): void {
+    this.#tokens = this.#tokens.filter((token) => token.choice !== choice);
+  }
+
   /** What came before is still read; an error comes at once, and what was not read is lost. */
   end(reason: EnclaveError | "done"): void {
     if (this.#end !== null) return;

@@ -50,7 +50,7 @@ export async function loadTextModel(
   return {
     kind: "generation",
     ref,
-    contextLength: settings.contextLength,
+    contextLength: session.contextLength,
     vocabularySize: session.vocabularySize,
     defaults: settings.defaults,
     chat,

@@ -20,6 +20,8 @@ export type Fault =
   | { readonly kind: "long" }
   /** The whole file, whatever part was asked for. */
   | { readonly kind: "no-range" }
+  /** The same bytes, said to be of another commit. */
+  | { readonly kind: "other-commit" }
   | { readonly kind: "redirect"; readonly to: string };
 
 /** One request, as it came. */
@@ -104,9 +106,13 @@ async function serve(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { pathname } = new URL(request.url ?? "/", hub.url);
+  const { pathname, searchParams } = new URL(request.url ?? "/", hub.url);
   const { authorization = null, range = null } = request.headers;
   hub.seen.push({ at, method: request.method ?? "", path: pathname, authorization, range });
+  // The hub compresses what it may; then bytes can be neither counted nor resumed.
+  if (/gzip|deflate|br/u.test(String(request.headers["accept-encoding"]))) {
+    return end(response, 200, { "content-encoding": "gzip" });
+  }
   const listing = /^\/api\/models\/([^/]+\/[^/]+)\/revision\/(.+)$/u.exec(pathname);
   const file = /^\/([^/]+\/[^/]+)\/resolve\/([0-9a-f]{40})\/(.+)$/u.exec(pathname);
   const repository = listing?.[1] ?? file?.[1];
@@ -119,7 +125,10 @@ async function serve(
     }
     if (repository !== REPOSITORY) return end(response, 404, { "x-error-code": "RepoNotFound" });
   }
-  if (listing !== null) return sendListing(hub, decodeURIComponent(listing[2] ?? ""), response);
+  if (listing !== null) {
+    const blobs = searchParams.get("blobs") === "true";
+    return sendListing(hub, decodeURIComponent(listing[2] ?? ""), blobs, response);
+  }
   const commit = file?.[2] ?? "";
   const bytes = hub.commits.get(commit)?.get(decodeURIComponent(file?.[3] ?? ""));
   if (bytes === undefined) return end(response, 404, { "x-error-code": "EntryNotFound" });
@@ -127,7 +136,8 @@ async function serve(
     const location = `${hub.cdn}${pathname}?signature=secret`;
     return end(response, 302, { location, "x-repo-commit": commit });
   }
-  const headers: Record<string, string> = at === "hub" ? { "x-repo-commit": commit } : {};
+  const served = fault?.kind === "other-commit" ? "f".repeat(40) : commit;
+  const headers: Record<string, string> = at === "hub" ? { "x-repo-commit": served } : {};
   if (hub.etags) headers["etag"] = `"${sha256(bytes)}"`;
   return await sendBytes(request, response, bytes, headers, fault);
 }
@@ -143,11 +153,18 @@ function takeFault(hub: FakeHub, at: string, path: string): Fault | null {
   return null;
 }
 
-function sendListing(hub: FakeHub, revision: string, response: ServerResponse): void {
+/** @param blobs - whether the request asked for sizes and hashes: the hub gives none by itself. */
+function sendListing(
+  hub: FakeHub,
+  revision: string,
+  blobs: boolean,
+  response: ServerResponse,
+): void {
   const commit = revision === "main" ? hub.branch : revision;
   const files = hub.commits.get(commit);
   if (files === undefined) return end(response, 404, { "x-error-code": "RevisionNotFound" });
   const siblings = [...files].map(([rfilename, bytes]) => {
+    if (!blobs) return { rfilename };
     const size = bytes.length;
     const blobId = sha1(Buffer.concat([Buffer.from(`blob ${size}\0`), bytes]));
     const lfs =

@@ -14,6 +14,7 @@ export interface TestModel {
 
 export interface TestLimits {
   readonly maxRequestBytes?: number;
+  readonly cacheBytes?: number;
   readonly queueLength?: number;
   readonly inferenceTimeoutMs?: number;
 }
@@ -59,7 +60,7 @@ export function provisioningOf(
       epochOverlapSeconds: 3600,
       replaySlots: 1024,
       intraOpThreads: 1,
-      cacheBytes: TEST_OPTIONS.cacheBytes,
+      cacheBytes: limits.cacheBytes ?? TEST_OPTIONS.cacheBytes,
       maxSequences: TEST_OPTIONS.maxSequences,
     },
   };
@@ -83,6 +84,7 @@ export function loadTestModels(
 ): Promise<ServedModels> {
   return loadModels(provisioningOf(models, limits), fetchFrom(models), {
     ...TEST_OPTIONS,
+    cacheBytes: limits.cacheBytes ?? TEST_OPTIONS.cacheBytes,
     queueLength: limits.queueLength ?? TEST_OPTIONS.queueLength,
     inferenceTimeoutMs: limits.inferenceTimeoutMs ?? TEST_OPTIONS.inferenceTimeoutMs,
   });

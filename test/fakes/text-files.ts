@@ -44,8 +44,16 @@ export function noteTakingEngine(vocabularySize: number): EngineNotes {
       loadText(files, decoder) {
         loaded.push({ files, decoder });
         const index = loaded.length - 1;
-        return Promise.resolve({ index, vocabularySize, bytesPerToken: 1024, maxSequences: 8 });
+        const { contextLength } = decoder;
+        return Promise.resolve({
+          index,
+          vocabularySize,
+          contextLength,
+          bytesPerToken: 1024,
+          maxSequences: 8,
+        });
       },
+      mostTokens: () => 0,
       generate: refuse,
       load: refuse,
       run: refuse,

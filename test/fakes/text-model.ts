@@ -32,6 +32,8 @@ export interface FakeOptions {
   readonly version?: string;
   readonly words?: readonly string[];
   readonly contextLength?: number;
+  /** Tokens of prompt and answer that there is memory for, in all choices together. */
+  readonly memoryTokens?: number;
   readonly tools?: ToolSyntax | null;
   readonly chat?: boolean;
   readonly script: (request: GenerationRequest, prompt: string) => readonly Line[];
@@ -95,6 +97,14 @@ export function createFakeText(options: FakeOptions): FakeText {
           end: () => decoder.decode(),
         };
       },
+      mostTokens: (promptTokens, choices) =>
+        Math.max(
+          0,
+          Math.min(
+            contextLength - promptTokens,
+            Math.floor((options.memoryTokens ?? Infinity) / choices) - promptTokens,
+          ),
+        ),
       async generate(request, signal) {
         await Promise.resolve();
         if (options.refusal !== undefined) throw options.refusal;

@@ -7,7 +7,7 @@ import { sessionOptions } from "../session-options.ts";
 import { type CacheShape, elementBytes, rowElements } from "./arrays.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { DecoderSession } from "./decoder-session.ts";
-import { capacityFor, type DecoderPlan, promisableBytes } from "./plan.ts";
+import { capacityFor, type DecoderPlan, promisableBytes, requestBytes } from "./plan.ts";
 import type { CachePool } from "./pool.ts";
 import { PROBE_TOKENS, probeDecoder } from "./probe.ts";
 
@@ -32,20 +32,27 @@ export async function loadDecoder(
   pool: CachePool,
   limits: { readonly intraOpThreads: number; readonly maxSequences: number },
 ): Promise<LoadedDecoder> {
-  if (config.contextLength <= PROBE_TOKENS) {
-    throw new EnclaveError("model/unsupported", `a context of ${config.contextLength} tokens`);
-  }
   const graph = readDecoderGraph(files.graph);
   requireCache(graph, config);
+  const contextLength = Math.min(config.contextLength, graph.tablePositions ?? Infinity);
+  if (contextLength <= PROBE_TOKENS) {
+    throw new EnclaveError("model/unsupported", `a context of ${contextLength} tokens`);
+  }
   const options = sessionOptions(files.external, limits.intraOpThreads);
   const session = new DecoderSession(await InferenceSession.create(graph.bytes, options), graph);
   try {
     const vocabularySize = await session.measure();
     requireVocabulary(vocabularySize, config);
-    const most = roomFor(session.shape, config.contextLength, pool, limits.maxSequences);
-    const { mode, rows } = await probeDecoder(session, pool, config, most);
+    const most = roomFor(session.shape, contextLength, pool, limits.maxSequences);
+    const { slidingWindow } = config;
+    const { mode, rows } = await probeDecoder(
+      session,
+      pool,
+      { slidingWindow, contextLength },
+      most,
+    );
     const plan = {
-      contextLength: config.contextLength,
+      contextLength,
       vocabularySize,
       bytesPerToken: bytesPerToken(session.shape),
       arrays: session.shape.arrays,
@@ -53,6 +60,7 @@ export async function loadDecoder(
       twofold: mode === "exact" && graph.form !== "append",
       rows,
     };
+    requireRoom(plan, pool);
     const vocabulary = createVocabulary(config.tokens);
     const never = neverSampled(config, vocabularySize);
     return { session, plan, vocabulary, endTokens: config.endTokens, never };
@@ -106,6 +114,17 @@ function roomFor(
   throw new EnclaveError(
     "model/memory",
     `${pool.limitBytes} bytes for all caches, the smallest has ${slots * bytesPerToken(shape)}`,
+    { param: "cacheBytes" },
+  );
+}
+
+/** The smallest request can be served. */
+function requireRoom(plan: DecoderPlan, pool: CachePool): void {
+  const bytes = requestBytes(plan, 1, 1, 1);
+  if (bytes <= promisableBytes(pool.limitBytes, plan.arrays)) return;
+  throw new EnclaveError(
+    "model/memory",
+    `${pool.limitBytes} bytes for all texts, the smallest takes ${bytes} and one array more`,
     { param: "cacheBytes" },
   );
 }

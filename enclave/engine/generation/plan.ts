@@ -70,6 +70,27 @@ export function generationBytes(
 }
 
 /**
+ * Bytes for choosing the tokens of one choice, for each token of the vocabulary: how often it came (4), whether
+ * (1), its place in the list of those that did (8), its logit for log-probabilities (4).
+ */
+const CHOOSING_BYTES = 17;
+
+/** Bytes that a choice can hold beside its cache, at most. */
+export function choosingBytes(plan: DecoderPlan): number {
+  return CHOOSING_BYTES * plan.vocabularySize;
+}
+
+/** Bytes that a request can hold at once, at most: what is promised to it. */
+export function requestBytes(
+  plan: DecoderPlan,
+  promptTokens: number,
+  maxTokens: number,
+  choices: number,
+): number {
+  return generationBytes(plan, promptTokens, maxTokens, choices) + choices * choosingBytes(plan);
+}
+
+/**
  * Bytes that may be promised out of `cacheBytes`. The rest is for one array that is copied into a larger
  * or smaller one and held twice meanwhile.
  */

@@ -102,15 +102,30 @@ export class Slab {
     const { length } = source;
     if (length > this.capacity) throw new TypeError(`${length} tokens in ${this.capacity} slots`);
     const wanted = Math.max(this.#leastRows, first + count);
-    for (let i = 0; i < this.#arrays.length; i++) {
-      this.#resizeArray(i, wanted);
-      const from = source.place(i);
-      for (let row = first; row < first + count; row++) {
-        copyRow(this.#shape, from, this.#placeOf(i, row), length);
+    try {
+      for (let i = 0; i < this.#arrays.length; i++) {
+        this.#resizeArray(i, wanted);
+        const from = source.place(i);
+        for (let row = first; row < first + count; row++) {
+          copyRow(this.#shape, from, this.#placeOf(i, row), length);
+        }
+        source.releaseArray(i);
       }
-      source.releaseArray(i);
+    } catch (error) {
+      this.#forget(first, count, length);
+      throw error;
     }
     for (let k = 0; k < count; k++) this.#lengths.push(length);
+  }
+
+  /** Clears what was copied into rows that never came to be: they have no length that tells of it. */
+  #forget(first: number, count: number, length: number): void {
+    for (let i = 0; i < this.#arrays.length; i++) {
+      for (let row = first; row < first + count; row++) {
+        // Beyond the end of an array that did not grow, nothing is filled.
+        clearRow(this.#shape, this.#placeOf(i, row), length);
+      }
+    }
   }
 
   /** One row, as another slab takes it in; this one still holds it until {@link remove}. */

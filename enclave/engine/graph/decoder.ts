@@ -13,6 +13,7 @@ import { keepLastLogits } from "./logits.ts";
 import { encodeModel, parseModel } from "./model.ts";
 import type { GraphEdits, GraphModel, GraphValue } from "./model.ts";
 import { FLOAT, FLOAT16, INT64 } from "./parts.ts";
+import { readTablePositions } from "./rotation.ts";
 import { wiringOf } from "./wiring.ts";
 
 /** The inputs beside the cache that we can feed, with their axes. */
@@ -42,6 +43,8 @@ export interface DecoderGraph {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly cacheType: "float32" | "float16";
+  /** Positions that its tables of rotations have; null where it has none. */
+  readonly tablePositions: number | null;
   /** Name of the output. */
   readonly logits: string;
   readonly logitsType: "float32" | "float16";
@@ -88,6 +91,7 @@ export function readDecoderGraph(graph: Uint8Array<ArrayBuffer>): DecoderGraph {
     kvHeads: cache.kvHeads,
     headDim: cache.headDim,
     cacheType: cache.cacheType,
+    tablePositions: readTablePositions(model),
     logits: "logits",
     logitsType,
     lastOnly,

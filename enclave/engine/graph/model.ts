@@ -1,5 +1,6 @@
 /** A model of ONNX as far as we must understand it (onnx/onnx.proto3), and how to change it. */
 import {
+  fieldReader,
   integersOf,
   joined,
   lengthField,
@@ -7,12 +8,11 @@ import {
   malformed,
   messageOf,
   messagesOf,
-  readFields,
   singleOf,
   textOf,
   textsOf,
 } from "./protobuf.ts";
-import type { Field } from "./protobuf.ts";
+import type { Field, ReadFields } from "./protobuf.ts";
 
 /** Fields of ModelProto and GraphProto. */
 const MODEL_GRAPH = 7;
@@ -68,8 +68,8 @@ export interface GraphModel {
   /** Without the initializers that older graphs list here too. */
   readonly inputs: readonly GraphValue[];
   readonly outputs: readonly GraphValue[];
-  /** Axes of each constant tensor, by its name. */
-  readonly initializers: ReadonlyMap<string, number>;
+  /** Sizes of each constant tensor, by its name. */
+  readonly initializers: ReadonlyMap<string, readonly number[]>;
   /** Names that graphs within nodes mention: they may be values of this graph. */
   readonly innerNames: ReadonlySet<string>;
 }
@@ -90,23 +90,29 @@ export interface GraphEdits {
 
 /** @throws {@link EnclaveError} `model/load`. */
 export function parseModel(bytes: Uint8Array): GraphModel {
-  const fields = readFields(bytes);
+  const read = fieldReader();
+  const fields = read(bytes);
   const graph = messageOf(fields, MODEL_GRAPH);
   if (graph === null) throw malformed("it has no graph");
-  const graphFields = readFields(graph);
+  const graphFields = read(graph);
   const innerNames = new Set<string>();
-  const nodes = messagesOf(graphFields, GRAPH_NODE).map((node) => parseNode(node, innerNames));
-  const initializers = new Map(messagesOf(graphFields, GRAPH_INITIALIZER).map(parseInitializer));
+  const nodes = messagesOf(graphFields, GRAPH_NODE).map((node) => {
+    return parseNode(node, { read, innerNames, depth: 0 });
+  });
+  const initializers = new Map(
+    messagesOf(graphFields, GRAPH_INITIALIZER).map((tensor) => parseInitializer(tensor, read)),
+  );
+  const parse = (message: Uint8Array): GraphValue => parseValue(message, read);
   return {
     fields,
     graphFields,
-    opset: opsetOf(fields),
+    opset: opsetOf(fields, read),
     definesOperations: fields.some((field) => field.number === MODEL_FUNCTIONS),
     nodes,
     inputs: messagesOf(graphFields, GRAPH_INPUT)
-      .map(parseValue)
+      .map(parse)
       .filter(({ name }) => !initializers.has(name)),
-    outputs: messagesOf(graphFields, GRAPH_OUTPUT).map(parseValue),
+    outputs: messagesOf(graphFields, GRAPH_OUTPUT).map(parse),
     initializers,
     innerNames,
   };
@@ -114,6 +120,7 @@ export function parseModel(bytes: Uint8Array): GraphModel {
 
 /** The model with these edits. Its weights are copied once. */
 export function encodeModel(model: GraphModel, edits: GraphEdits): Uint8Array<ArrayBuffer> {
+  const read = fieldReader();
   const parts: Uint8Array[] = [];
   let [node, output] = [0, 0];
   const insert = (index: number): void => {
@@ -125,7 +132,7 @@ export function encodeModel(model: GraphModel, edits: GraphEdits): Uint8Array<Ar
       parts.push(replacedBy(field, edits.rewired.get(node++)));
     } else if (field.number === GRAPH_OUTPUT) {
       parts.push(replacedBy(field, edits.outputs.get(output++)));
-    } else if (field.number !== GRAPH_VALUE_INFO || !edits.forgotten.has(nameOf(field))) {
+    } else if (field.number !== GRAPH_VALUE_INFO || !edits.forgotten.has(nameOf(field, read))) {
       parts.push(field.raw);
     }
   }
@@ -143,8 +150,8 @@ function replacedBy(field: Field, message: Uint8Array | undefined): Uint8Array {
   return message === undefined ? field.raw : lengthField(field.number, [message]);
 }
 
-function opsetOf(fields: readonly Field[]): number {
-  for (const opset of messagesOf(fields, MODEL_OPSET).map(readFields)) {
+function opsetOf(fields: readonly Field[], read: ReadFields): number {
+  for (const opset of messagesOf(fields, MODEL_OPSET).map(read)) {
     if (isOnnxDomain(textOf(opset, 1))) return Number(singleOf(opset, 2)?.value ?? 0n);
   }
   return 0;
@@ -154,22 +161,34 @@ function isOnnxDomain(domain: string): boolean {
   return domain === "" || domain === "ai.onnx";
 }
 
-function parseNode(message: Uint8Array, innerNames: Set<string>, depth = 0): GraphNode {
-  const fields = readFields(message);
+/** Where a node is read. */
+interface Place {
+  readonly read: ReadFields;
+  /** Gets what graphs within nodes mention. */
+  readonly innerNames: Set<string>;
+  readonly depth: number;
+}
+
+function parseNode(message: Uint8Array, place: Place): GraphNode {
+  const { read } = place;
+  const fields = read(message);
   const domain = textOf(fields, 7);
   const operation = textOf(fields, 4);
   const attributes = new Map<string, GraphAttribute>();
-  for (const attribute of messagesOf(fields, 5).map(readFields)) {
+  for (const attribute of messagesOf(fields, 5).map(read)) {
     const name = textOf(attribute, 1);
     if (attributes.has(name)) throw malformed(`a node has two attributes ${JSON.stringify(name)}`);
     const tensor = messageOf(attribute, 5);
     attributes.set(name, {
       integer: Number(singleOf(attribute, 3)?.value ?? 0n),
-      integers: integersOf(attribute, 8),
-      rank: tensor === null ? null : integersOf(readFields(tensor), 1).length,
+      // Read where they are wanted: of most attributes they never are.
+      get integers() {
+        return integersOf(attribute, 8);
+      },
+      rank: tensor === null ? null : integersOf(read(tensor), 1).length,
     });
     for (const graph of [...messagesOf(attribute, 6), ...messagesOf(attribute, 11)]) {
-      readInnerGraph(graph, innerNames, depth + 1);
+      readInnerGraph(graph, { ...place, depth: place.depth + 1 });
     }
   }
   return {
@@ -182,43 +201,49 @@ function parseNode(message: Uint8Array, innerNames: Set<string>, depth = 0): Gra
 }
 
 /** Collects what it reads and answers with, for either may be a value of the graph around it. */
-function readInnerGraph(message: Uint8Array, innerNames: Set<string>, depth: number): void {
+function readInnerGraph(message: Uint8Array, place: Place): void {
+  const { read, innerNames, depth } = place;
   if (depth > MAX_DEPTH) throw malformed(`graphs within graphs, more than ${MAX_DEPTH} deep`);
-  const fields = readFields(message);
-  for (const output of messagesOf(fields, GRAPH_OUTPUT)) innerNames.add(parseValue(output).name);
+  const fields = read(message);
+  for (const output of messagesOf(fields, GRAPH_OUTPUT)) {
+    innerNames.add(parseValue(output, read).name);
+  }
   for (const node of messagesOf(fields, GRAPH_NODE)) {
-    for (const name of parseNode(node, innerNames, depth).inputs) innerNames.add(name);
+    for (const name of parseNode(node, place).inputs) innerNames.add(name);
   }
 }
 
-function parseInitializer(message: Uint8Array): [name: string, rank: number] {
-  const fields = readFields(message);
-  return [textOf(fields, 8), integersOf(fields, 1).length];
+function parseInitializer(message: Uint8Array, read: ReadFields): [string, readonly number[]] {
+  const fields = read(message);
+  return [textOf(fields, 8), integersOf(fields, 1)];
 }
 
-function parseValue(message: Uint8Array): GraphValue {
-  const fields = readFields(message);
+function parseValue(message: Uint8Array, read: ReadFields): GraphValue {
+  const fields = read(message);
   const name = textOf(fields, 1);
   const type = messageOf(fields, 2);
-  const tensor = type === null ? null : messageOf(readFields(type), 1);
+  const tensor = type === null ? null : messageOf(read(type), 1);
   if (tensor === null) return { name, elementType: 0, shape: null };
-  const tensorFields = readFields(tensor);
+  const tensorFields = read(tensor);
   const shape = messageOf(tensorFields, 2);
   return {
     name,
     elementType: Number(singleOf(tensorFields, 1)?.value ?? 0n),
-    shape: shape === null ? null : messagesOf(readFields(shape), 1).map(parseDimension),
+    shape:
+      shape === null
+        ? null
+        : messagesOf(read(shape), 1).map((dimension) => parseDimension(dimension, read)),
   };
 }
 
-function parseDimension(message: Uint8Array): Dimension {
-  const fields = readFields(message);
+function parseDimension(message: Uint8Array, read: ReadFields): Dimension {
+  const fields = read(message);
   const size = singleOf(fields, 1);
   // Some exporters write −1 for a size that is free.
   if (size !== null) return size.value < 0n ? null : Number(size.value);
   return messageOf(fields, 2) === null ? null : textOf(fields, 2);
 }
 
-function nameOf(field: Field): string {
-  return field.content === null ? "" : textOf(readFields(field.content), 1);
+function nameOf(field: Field, read: ReadFields): string {
+  return field.content === null ? "" : textOf(read(field.content), 1);
 }

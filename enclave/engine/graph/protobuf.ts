@@ -6,8 +6,13 @@
  */
 import { EnclaveError } from "../../errors.ts";
 
-/** Fields of one message. A graph has one for each node and each weight: some ten thousand. */
-const MAX_FIELDS = 2 ** 20;
+/**
+ * Fields of all messages of one file together. A decoder of 30 layers has 18,000, as optimum writes it; each
+ * that is read takes some hundred times the memory of the two bytes that it can be.
+ */
+const MAX_FIELDS = 2 ** 19;
+/** Integers of one list. Axes of a tensor, or their order: a handful. */
+const MAX_INTEGERS = 64;
 const MAX_VARINT_BYTES = 10;
 /** Protocol Buffers allow messages of 2 GiB, ONNX Runtime too. */
 const MAX_LENGTH = 2 ** 31 - 1;
@@ -32,46 +37,57 @@ export interface Field {
 }
 
 /** Every field of a message, in order. @throws {@link EnclaveError} `model/load`. */
-export function readFields(message: Uint8Array): Field[] {
-  const fields: Field[] = [];
-  let at = 0;
-  while (at < message.length) {
-    if (fields.length === MAX_FIELDS) throw malformed(`more than ${MAX_FIELDS} fields`);
-    const tag = varint(message, at);
-    const number = Number(tag.value >> 3n);
-    if (number < 1 || number >= 2 ** 29) throw malformed(`field number ${number}`);
-    const wire = Number(tag.value & 7n);
-    let end = tag.end;
-    let value = 0n;
-    let content: Uint8Array | null = null;
-    switch (wire) {
-      case WIRE_VARINT: {
-        const found = varint(message, end);
-        value = BigInt.asIntN(64, found.value);
-        end = found.end;
-        break;
-      }
-      case WIRE_64:
-        end += 8;
-        break;
-      case WIRE_32:
-        end += 4;
-        break;
-      case WIRE_LENGTH: {
-        const length = varint(message, end);
-        if (length.value > MAX_LENGTH) throw malformed("a field beyond 2 GiB");
-        end = length.end + Number(length.value);
-        content = message.subarray(length.end, end);
-        break;
-      }
-      default:
-        throw malformed(`wire type ${wire}`);
+export type ReadFields = (message: Uint8Array) => Field[];
+
+/** For the messages of one file: what they have together is bounded. */
+export function fieldReader(): ReadFields {
+  let left = MAX_FIELDS;
+  return (message) => {
+    const fields: Field[] = [];
+    for (let at = 0; at < message.length;) {
+      left -= 1;
+      if (left < 0) throw malformed(`more than ${MAX_FIELDS} fields`);
+      const field = readField(message, at);
+      fields.push(field);
+      at += field.raw.length;
     }
-    if (end > message.length) throw malformed("a field runs past the end");
-    fields.push({ number, raw: message.subarray(at, end), value, content });
-    at = end;
+    return fields;
+  };
+}
+
+function readField(message: Uint8Array, at: number): Field {
+  const tag = varint(message, at);
+  const number = Number(tag.value >> 3n);
+  if (number < 1 || number >= 2 ** 29) throw malformed(`field number ${number}`);
+  const wire = Number(tag.value & 7n);
+  let end = tag.end;
+  let value = 0n;
+  let content: Uint8Array | null = null;
+  switch (wire) {
+    case WIRE_VARINT: {
+      const found = varint(message, end);
+      value = BigInt.asIntN(64, found.value);
+      end = found.end;
+      break;
+    }
+    case WIRE_64:
+      end += 8;
+      break;
+    case WIRE_32:
+      end += 4;
+      break;
+    case WIRE_LENGTH: {
+      const length = varint(message, end);
+      if (length.value > MAX_LENGTH) throw malformed("a field beyond 2 GiB");
+      end = length.end + Number(length.value);
+      content = message.subarray(length.end, end);
+      break;
+    }
+    default:
+      throw malformed(`wire type ${wire}`);
   }
-  return fields;
+  if (end > message.length) throw malformed("a field runs past the end");
+  return { number, raw: message.subarray(at, end), value, content };
 }
 
 /** The content of every field of this number. */
@@ -108,6 +124,7 @@ export function integersOf(fields: readonly Field[], number: number): number[] {
     if (field.content === null) return [Number(field.value)];
     const values: number[] = [];
     for (let at = 0; at < field.content.length;) {
+      if (values.length === MAX_INTEGERS) throw malformed(`more than ${MAX_INTEGERS} integers`);
       const found = varint(field.content, at);
       values.push(Number(BigInt.asIntN(64, found.value)));
       at = found.end;

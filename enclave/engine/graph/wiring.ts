@@ -65,7 +65,7 @@ export function constantRank(
   steps: number = MAX_CONSTANT_STEPS,
 ): number | null {
   const stored = wiring.model.initializers.get(value);
-  if (stored !== undefined) return stored;
+  if (stored !== undefined) return stored.length;
   const maker = makerOf(wiring, value);
   if (maker === null) return null;
   if (maker.type === "Constant") return maker.attributes.get("value")?.rank ?? null;

@@ -25,5 +25,3 @@ export const ORACLE_SPECS: Readonly<Record<string, Partial<DecoderSpec>>> = Obje
     (architecture) => [`${architecture}-sliding`, { architecture, window: WINDOW }] as const,
   ),
 ]);
-
-export const ALL_ARCHITECTURES: readonly Architecture[] = ARCHITECTURES;

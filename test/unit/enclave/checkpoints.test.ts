@@ -86,8 +86,8 @@ describe("checkpoints", () => {
       for (let i = 0; i < 30; i++) stream.write(`data: ${"x".repeat(8180)}\n\n`);
       await settle();
     });
-    // 30 × 8188 bytes: a multiple of 64 KiB is passed three times.
-    expect(checkpointsIn(answer).length).toBe(3);
+    // 8188 bytes are reckoned as 16 KiB: four are 64 KiB, and two are left of thirty.
+    expect(checkpointsIn(answer).length).toBe(7);
   });
 
   it("do not come where nothing was sent", async () => {
@@ -189,5 +189,21 @@ describe("a client that leaves", () => {
     expect(
       equalBytes(claims.previous ?? new Uint8Array(0), sha256(checkpoint ?? new Uint8Array(0))),
     ).toBe(true);
+  });
+
+  it("ends the handler at once too where the reader cancels while nothing comes", async () => {
+    await start();
+    const { fetch } = await connectRing(ring, vendor, { now: clock.nowMs });
+    const pending = fetch(PATH, { method: "POST", body: "{}" });
+    const stream = await app.next();
+    stream.write("data: one\n\n");
+    const response = await pending;
+    const reader = response.body?.getReader();
+    await reader?.read();
+    await settle();
+    await reader?.cancel();
+    await stream.cancelled;
+    expect(stream.request.signal.aborted).toBe(true);
+    await expect(response.verdict()).rejects.toThrow("client/aborted");
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { Automaton } from "../../../enclave/text/constraint/automaton.ts";
 import { compileConstraint, startConstraint } from "../../../enclave/text/constraint.ts";
 import type { JsonSchema } from "../../../enclave/text/generation.ts";
 import {
@@ -163,6 +164,32 @@ describe("ambiguous schemas stay bounded, and their answers fit", () => {
       for (const byte of Buffer.from('"]')) state.accept(byte);
       expect(state.mustEnd).toBe(true);
     }
+  });
+
+  it("keep no more than so many readings, however few sets they are in", () => {
+    const words = Array.from({ length: 200 }, (_, index) => `${index * 7919}`.padEnd(64, "x"));
+    const items = { enum: words };
+    const anyOf = Array.from({ length: 100 }, (_, index) => {
+      return { type: "array", items: { $ref: "#/$defs/items" }, minItems: 1000 + index };
+    });
+    const schema = { anyOf: [{ anyOf }, { anyOf }], $defs: { items } };
+    const { network } = compileConstraint(schemaConstraint(schema));
+    const automaton = new Automaton(network, byteVocabulary.singles, 1);
+    const first = automaton.epoch;
+    let id = automaton.start();
+    let sets = 0;
+    let kept = 0;
+    for (const byte of Buffer.from(`[${words.map((word) => JSON.stringify(word)).join()}`)) {
+      id = automaton.step(id, byte);
+      kept += automaton.set(id).configurations.length;
+      sets += 1;
+      automaton.trim();
+      if (automaton.epoch !== first) break;
+    }
+    // 200 readings a set: long before 4,096 sets, or 65,536 frames, are there.
+    expect(sets).toBeLessThan(2000);
+    expect(kept).toBeGreaterThan(200_000);
+    expect(kept).toBeLessThan(300_000);
   });
 });
 

@@ -1,8 +1,12 @@
 /** Who is let in, in what order, and what becomes of those who wait: the main thread's part. */
 import { describe, expect, it, vi } from "vitest";
-import { Generations } from "../../../enclave/engine/generations.ts";
+import { Generations, MAX_CONSTRAINED } from "../../../enclave/engine/generations.ts";
 import type { Outcome } from "../../../enclave/engine/generation/outcome.ts";
-import { type DecoderPlan, generationBytes } from "../../../enclave/engine/generation/plan.ts";
+import {
+  choosingBytes,
+  type DecoderPlan,
+  generationBytes,
+} from "../../../enclave/engine/generation/plan.ts";
 import type { ToWorker } from "../../../enclave/engine/messages.ts";
 import { EnclaveError } from "../../../enclave/errors.ts";
 import type { Generation, GenerationRequest } from "../../../enclave/text/generation.ts";
@@ -19,7 +23,7 @@ const PLAN: DecoderPlan = {
 };
 /** Prompt and answer need 128 slots, and 128 more count for nothing: in place nothing moves. */
 const SMALL = requestOf({ prompt: promptOf(100), maxTokens: 20 });
-const SMALL_BYTES = 128 * 100;
+const SMALL_BYTES: number = 128 * 100 + choosingBytes(PLAN);
 
 /** Generations in front of a worker that does what a test says. */
 class Door {
@@ -117,7 +121,43 @@ describe("a request that can never be served", () => {
   });
 });
 
+describe("the longest answer that there is room for", () => {
+  const append = { ...PLAN, mode: "append" } as const;
+  it.each([
+    ["in place", PLAN],
+    ["appended", append],
+    ["exact and twofold", { ...PLAN, mode: "exact", twofold: true } as const],
+    ["beside a row of padding", { ...append, rows: { least: 2, most: 8 } } as const],
+  ])("is served, and one token more is not: %s", (_, plan) => {
+    for (const fit of [0.5, 1, 3, 6, 40]) {
+      const door = new Door(fit, 4, plan);
+      for (const length of [1, 100, 127, 128, 129, 300, 511, 1000, 1023, 1024, 1500]) {
+        for (const count of [1, 3]) {
+          const choices = Array.from({ length: count }, (__, seed) => ({ seed }));
+          const most = door.generations.mostTokens(0, length, count);
+          const prompt = promptOf(length);
+          const outcomes = [most, most + 1].map((maxTokens) =>
+            maxTokens === 0 ? null : refused(door, { prompt, choices, maxTokens }),
+          );
+          expect(outcomes).toEqual([null, ["prompt/too-long", null]]);
+        }
+      }
+    }
+  });
+});
+
 describe("admission", () => {
+  it("lets in so many constrained requests at a time, whose memory no cache counts", () => {
+    const door = new Door(64, 64);
+    const constrained = { ...SMALL, constraint: [{ kind: "json-object" }] } as const;
+    for (let i = 0; i < MAX_CONSTRAINED + 2; i++) void door.start(constrained);
+    expect(door.admitted).toHaveLength(MAX_CONSTRAINED);
+    door.outcome(3, { ended: true });
+    door.outcome(4, { ended: true });
+    void door.start();
+    expect(door.admitted).toHaveLength(MAX_CONSTRAINED + 3);
+  });
+
   it("lets in what fits, and the next in order when something ended", () => {
     const door = new Door(2);
     for (let i = 0; i < 4; i++) void door.start();
@@ -135,7 +175,7 @@ describe("admission", () => {
   it("lets nobody pass who came later, however small", () => {
     const door = new Door(8);
     void door.start(requestOf({ maxTokens: 800 }));
-    const large = door.start(requestOf({ maxTokens: 200 }));
+    const large = door.start(requestOf({ maxTokens: 800 }));
     void door.start();
     expect(door.admitted).toEqual([0]);
     door.outcome(0, { ended: true });
@@ -171,6 +211,22 @@ describe("admission", () => {
     expect(generationBytes(PLAN, 1, 1023, 1)).toBe(1023 * 100);
   });
 
+  it("reckons what choosing among a large vocabulary takes", () => {
+    const plan = { ...PLAN, vocabularySize: 1_000_000 };
+    const cache = 1023 * PLAN.bytesPerToken;
+    const fit = Math.ceil((cache + choosingBytes(plan)) / SMALL_BYTES);
+    const door = new Door(fit, 4, plan);
+    void door.start();
+    void door.start();
+    expect(door.admitted).toEqual([0]);
+    const choices = [{ seed: 1 }, { seed: 2 }];
+    expect(refused(door, { choices })).toEqual(["prompt/too-long", null]);
+    // As many as mostTokens says, and not one more.
+    expect(door.generations.mostTokens(0, 8, 1)).toBe(1016);
+    expect(refused(door, { maxTokens: 1016 })).toBeNull();
+    expect(door.generations.mostTokens(0, 8, 2)).toBe(0);
+  });
+
   it("gives a place back that was waited for in vain", async () => {
     const door = new Door(1);
     const leaving = new AbortController();
@@ -204,6 +260,23 @@ describe("admission", () => {
     door.generations.receive({ kind: "declined", id: 0, code: "constraint/schema" });
     await expect(first).rejects.toMatchObject({ code: "constraint/schema" });
     expect(door.admitted).toEqual([0, 1]);
+  });
+});
+
+describe("a choice that is stopped", () => {
+  it("yields nothing more, not even what came before and was not read", async () => {
+    const door = new Door(8);
+    const first = door.start({ ...SMALL, choices: [{ seed: 1 }, { seed: 2 }] });
+    door.accept(0);
+    const generation = await first;
+    door.outcome(0, { tokens: [event, { ...event, choice: 1 }] });
+    generation.stop(0);
+    door.outcome(0, { tokens: [event, { ...event, choice: 1, finish: "length" }] });
+    // One that has finished, but of which the end was not read, is stopped too.
+    generation.stop(1);
+    door.outcome(0, { ended: true });
+    expect(await tokensOf(generation)).toEqual([]);
+    expect(door.stopped).toEqual([[0, 0]]);
   });
 });
 

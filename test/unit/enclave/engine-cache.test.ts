@@ -148,18 +148,24 @@ describe("a slab", () => {
 
   it("keeps its rows whole where the memory for another is missing", () => {
     const row = SHAPE.kvHeads * CAPACITY * SHAPE.headDim * 4;
-    // Four arrays of a row, the source's, and one array of two rows: the second to grow finds no room.
-    const pool = new CachePool(9 * row);
+    // Four arrays of a row, the source's, and one array of four rows: the second to grow finds no room.
+    const pool = new CachePool(12 * row);
     const slab = new Slab(pool, SHAPE, CAPACITY, 1);
     const first = exactWith(pool, [1, 2]);
     slab.adopt(first, 1);
     first.release();
-    const second = exactWith(pool, [3]);
+    // Longer than what the rows in use have written by then, so that clearing those is not enough.
+    const second = exactWith(pool, [3, 4, 5, 6]);
     expect(() => slab.adopt(second, 3)).toThrow(expect.objectContaining({ code: "memory/full" }));
     second.release();
     expectRows(slab, [[1, 2]]);
+    // In the array that grew, nothing of what was refused lies in the rows that have no sequence.
+    const { array } = slab.source(0).place(0);
+    expect(array).toHaveLength(4 * (row / 4));
+    expect(array.subarray(row / 4).every((value) => value === 0)).toBe(true);
     slab.release();
     expect(pool.usedBytes).toBe(0);
+    expect(new Uint8Array(pool.acquire(4 * row)).every((byte) => byte === 0)).toBe(true);
   });
 });
 

@@ -84,6 +84,16 @@ describe("the probe", () => {
     expect(proof).toEqual({ mode: "exact", rows: { least: 1, most: 1 } });
   });
 
+  it("reads the last id, so that a graph which does not know it is found", async () => {
+    const session = await watchedSession({});
+    session.before = ({ ids }) => {
+      if (ids.includes(383)) throw new RangeError("no such row");
+    };
+    const pool = new CachePool(1 << 24);
+    await expect(probeDecoder(session, pool, CONFIG, 4)).rejects.toThrow("no such row");
+    expect(pool.usedBytes).toBe(0);
+  });
+
   it("refuses a decoder whose logits are no numbers", async () => {
     const broken = proofOf({}, (_, logits) => {
       logits[7] = NaN;
@@ -105,6 +115,24 @@ describe("loading a decoder", () => {
     const load = loadDecoder(decoderFiles({}), config, pool, LIMITS);
     await expect(load).rejects.toMatchObject({ code });
     expect(pool.usedBytes).toBe(0);
+  });
+
+  it("is refused where a large vocabulary leaves no memory for a single text", async () => {
+    const spec = { vocabulary: 8192, hidden: 32 } as const;
+    const pool = new CachePool(LEAST_BYTES);
+    const load = loadDecoder(decoderFiles(spec), decoderConfig(spec), pool, LIMITS);
+    await expect(load).rejects.toMatchObject({ code: "model/memory", param: "cacheBytes" });
+    expect(pool.usedBytes).toBe(0);
+  });
+
+  it.each([
+    ["GroupQueryAttention", { form: "gqa" }],
+    ["RotaryEmbedding", { form: "gqa", architecture: "phi", kvHeads: 4 }],
+  ] as const)("goes no further than the tables of %s", async (_, spec) => {
+    const config = decoderConfig(spec, { contextLength: 2048 });
+    const pool = new CachePool(1 << 24);
+    const { plan } = await loadDecoder(decoderFiles(spec), config, pool, LIMITS);
+    expect(plan.contextLength).toBe(512);
   });
 
   it("takes the least memory that will do, and then shares no run", async () => {

@@ -256,6 +256,22 @@ describe("a refusal inside the encryption", () => {
     await small.close();
   });
 
+  it("has a receipt for content in more chunks than it takes, and runs no handler to the end", async () => {
+    const byte = utf8("x");
+    const ask = (count: number): ReturnType<typeof exchange> =>
+      exchange(ring, {
+        method: "POST",
+        path: "/echo",
+        chunks: Array.from({ length: count }, () => byte),
+      });
+    const fits = await ask(4096);
+    expect([fits.status, fits.text.length, fits.claims.request.leaves]).toEqual([200, 4096, 4097]);
+    const over = await ask(4097);
+    expect(over.status).toBe(413);
+    expect(JSON.parse(over.text)).toMatchObject({ code: "exchange/too-large" });
+    expect(over.claims.request.leaves).toBe(4097);
+  });
+
   it("has a receipt for what exceeds the memory of all requests, and small ones still pass", async () => {
     const tight = await startRing({ app, vendor, maxRequestBytes: 4_000_000 });
     const content = new Uint8Array(4_000_000);

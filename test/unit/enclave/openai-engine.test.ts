@@ -138,6 +138,39 @@ describe("an answer", () => {
   });
 });
 
+describe("an answer whose length is not asked for", () => {
+  it("has what the memory leaves, never more than can be served", async () => {
+    const { context, layers, kvHeads, headDim } = DEFAULT_SPEC;
+    const tokenBytes = 2 * layers * kvHeads * headDim * 4;
+    const small = await loadTestModels(
+      [{ id: "tiny", files: Object.fromEntries(decoderExport()) }],
+      {
+        // A whole context takes one and a half, since it moves to a larger cache; one is too little.
+        cacheBytes: context * tokenBytes,
+      },
+    );
+    try {
+      const app = appFetch(createApp(small));
+      const ask = async (changes: object): Promise<unknown> => {
+        const { max_tokens: _, ...rest } = ASK;
+        const body = JSON.stringify({ ...rest, ...END_TOKEN_OFF, ...changes });
+        return await (await app("/v1/chat/completions", { method: "POST", body })).json();
+      };
+      const most = await ask({});
+      expect(most).toMatchObject({ choices: [{ finish_reason: "length" }] });
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its two counts are looked at
+      const { usage } = most as { usage: { prompt_tokens: number; completion_tokens: number } };
+      expect(usage.completion_tokens).toBeGreaterThan(0);
+      expect(usage.prompt_tokens + usage.completion_tokens).toBeLessThan(context);
+      expect(await ask({ max_tokens: usage.completion_tokens + 1 })).toMatchObject({
+        error: { code: "prompt/too-long", param: "max_tokens" },
+      });
+    } finally {
+      await small.close();
+    }
+  });
+});
+
 describe("a model of text at KServe's paths", () => {
   it("is ready, says what it is, and takes no tensors", async () => {
     expect(await (await fetch("/v2/models/tiny/ready")).json()).toEqual({

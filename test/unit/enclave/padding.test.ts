@@ -162,6 +162,16 @@ describe("the length of a whole answer", () => {
     }
   });
 
+  it("does not show between its chunks: a long one has full chunks only", async () => {
+    const whole = await begin({ app: wholeApp });
+    for (const length of [65_000, 66_000, 70_000, 1_500_000]) {
+      const sealed = await seal(whole.epochs.current, { path: `/${length}` });
+      const { body } = await send(whole, "POST", "/gateway", sealed.body);
+      const seen = new Set(chunkLengths(body));
+      expect([...seen]).toEqual([16_384 + TAG_BYTES, TAG_BYTES]);
+    }
+  });
+
   it("is its own where nothing is padded", async () => {
     const whole = await begin({ app: wholeApp, padding: "none" });
     const [short, long] = [await wholeAnswer(whole, 1), await wholeAnswer(whole, 60)];

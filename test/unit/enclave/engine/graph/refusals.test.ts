@@ -28,6 +28,12 @@ function renamed(bytes: Uint8Array, before: string, after: string): Uint8Array {
   return Buffer.from(text.replaceAll(before, after), "latin1");
 }
 
+function repeated(field: Uint8Array, times: number): Uint8Array {
+  const bytes = new Uint8Array(field.length * times);
+  for (let i = 0; i < times; i++) bytes.set(field, i * field.length);
+  return bytes;
+}
+
 const HIDDEN = TINY.hidden;
 
 describe("a graph of another kind", () => {
@@ -218,6 +224,7 @@ describe("bytes that are no model", () => {
     ["a length past the end", Uint8Array.of(0x3a, 0x05, 0x00)],
     ["a length beyond everything", Uint8Array.of(0x3a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f)],
     ["64 bits past the end", Uint8Array.of(0x09, 0x00)],
+    ["more fields than any model has", repeated(Uint8Array.of(0x08, 0x00), 2 ** 20 + 1)],
     ["32 bits past the end", Uint8Array.of(0x0d, 0x00)],
     ["a name that is not UTF-8", node(chunk(1, Uint8Array.of(0xff)))],
     ["a node with two names for its operation", node(chunk(4, "Add"), chunk(4, "Sub"))],
