@@ -84,7 +84,7 @@ async function readCut(
   const exchange = new Exchange(settings, epoch, null, { sealed, cti, kc }, [leaf]);
   await exchange.commitRequest();
   const { signal } = new AbortController();
-  const request = { method: "POST", signal };
+  const request = { method: "POST", signal, leave: () => undefined };
   return (await openResponse(exchange, once(answer.subarray(0, length)), request, now)).text();
 }
 

@@ -1,5 +1,6 @@
 import { parseReceipt, type ReceiptClaims } from "@countersign/attestation";
 import { connect, type VerifiedFetch, VerdictError } from "@countersign/client";
+import { ProtocolError } from "@countersign/protocol";
 import { nativePrimitives } from "@countersign/protocol/native";
 import { beforeEach, describe, expect, it } from "vitest";
 import { EventGate } from "../../../client/event-gate.ts";
@@ -142,6 +143,26 @@ describe("checkpoints on their way", () => {
     }
   });
 
+  it("that do not hold end the connection too, and others do not", async () => {
+    const signals: (AbortSignal | null | undefined)[] = [];
+    const { fetch } = await connect("http://node.test", {
+      policy: node.policy,
+      fetch: (input, init) => {
+        signals.push(init?.signal);
+        return node.fetch(input, init);
+      },
+      primitives: nativePrimitives,
+      now: () => node.nowMs,
+    });
+    answerWith("data: 1\n\n", CHECKPOINT, "data: 2\n\n");
+    await (await fetch(PATH, { method: "POST", body: "{}" })).text();
+    expect(signals.at(-1)?.aborted).toBe(false);
+    change(0, () => ({ previous: other }));
+    const response = await fetch(PATH, { method: "POST", body: "{}" });
+    await rejection(response.text(), VerdictError);
+    expect(signals.at(-1)?.aborted).toBe(true);
+  });
+
   it("show no model where one was asked for and none answered", async () => {
     answerWith("data: 1\n\n", CHECKPOINT, DONE);
     change(0, () => ({ model: null }));
@@ -184,6 +205,23 @@ describe("the end of the events", () => {
     expect(text).toBe("data: 1\n\n");
   });
 
+  it("is not shown either where something follows it", async () => {
+    answerWith("data: 1\n\n", "data: [DONE]\r\n\r", "\n", "data: 2\n\n", CHECKPOINT);
+    node.misdeeds.receipt = "missing";
+    const { error, text } = await broken();
+    expect(failureOf(error)).toEqual(["truncated", "receipt", "receipt/missing"]);
+    expect(text).toBe("data: 1\n\n");
+    node.misdeeds.receipt = "sent";
+    const response = await (await fetchOf())(PATH, { method: "POST", body: "{}" });
+    expect(await response.text()).toMatch(/^data: 1\n\ndata: \[DONE\]\r\n\r\ndata: 2\n\n: c/u);
+  });
+
+  it("with more behind it than can be held is an error", async () => {
+    answerWith(DONE, `data: ${"x".repeat(70_000)}\n\n`);
+    const { error, text } = await broken();
+    expect([error.verdict.failure, text]).toEqual(["malformed", ""]);
+  });
+
   it("does not wait for more than the receipt", async () => {
     const gate = Promise.withResolvers<void>();
     node.handler = () => ({
@@ -212,21 +250,41 @@ describe("the gate", () => {
   const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
   const shown = (chunks: readonly Uint8Array[]): string => Buffer.concat(chunks).toString();
 
-  it("gives back what was no end", () => {
+  it("holds back all that comes behind the end, in its order", () => {
     const gate = new EventGate();
-    expect(shown(gate.pass(bytes(DONE), false))).toBe("");
-    expect(shown(gate.pass(bytes(": a receipt\n\n"), true))).toBe("");
-    expect(shown(gate.pass(bytes("data: more\n\n"), false))).toBe(
-      `${DONE}: a receipt\n\ndata: more\n\n`,
-    );
+    expect(shown(gate.pass(bytes("data: 1\n\n")))).toBe("data: 1\n\n");
+    for (const chunk of [DONE, ": a receipt\n\n", "data: more\n\n"]) {
+      expect(shown(gate.pass(bytes(chunk)))).toBe("");
+    }
+    expect(shown(gate.open())).toBe(`${DONE}: a receipt\n\ndata: more\n\n`);
     expect(gate.open()).toEqual([]);
   });
 
-  it("keeps the receipts behind the end in their order", () => {
+  it.each([
+    "data:[DONE]\n\n",
+    "data: [DONE]\r\n\r\n",
+    "data: [DONE]\r\r",
+    // The official client looks at the beginning only, and does not need the empty line.
+    "data: [DONE] \n\n",
+    "data: [DONE]\n",
+    "event: done\ndata: [DONE]\n\n",
+    ": ping\r\ndata: [DONE]\r\n\r\n",
+  ])("knows the end in %j", (end) => {
+    expect(new EventGate().pass(bytes(end))).toEqual([]);
+  });
+
+  it.each(['data: {"content":"data: [DONE]"}\n\n', "data:  [DONE]\n\n", "xdata: [DONE]\n\n"])(
+    "takes %j for no end",
+    (event) => {
+      expect(shown(new EventGate().pass(bytes(event)))).toBe(event);
+    },
+  );
+
+  it("keeps no more than 64 KiB", () => {
     const gate = new EventGate();
-    gate.pass(bytes(DONE), false);
-    gate.pass(bytes(": a receipt\n\n"), true);
-    expect(shown(gate.open())).toBe(`${DONE}: a receipt\n\n`);
+    gate.pass(bytes(DONE));
+    gate.pass(new Uint8Array(65_536 - DONE.length));
+    expect(() => gate.pass(bytes("x"))).toThrow(ProtocolError);
   });
 });
 

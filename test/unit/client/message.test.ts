@@ -16,6 +16,20 @@ describe("the model that a path names", () => {
   });
 });
 
+describe("a path with escapes that it does not need", () => {
+  const body = [new Uint8Array(Buffer.from('{"model":"small"}'))];
+  it.each([
+    ["/v1/chat/%63ompletions", { id: "small", version: null }],
+    ["/%76%31/embedding%73?x=%79", { id: "small", version: null }],
+    ["/v2/m%6Fdels/digits/%69nfer", { id: "digits", version: null }],
+    ["/v2/models/%2541/infer", { id: "%41", version: null }],
+    ["/v1/chat%2Fcompletions", null],
+    ["/v1/chat/completions%3Fx", null],
+  ])("is the same path: %s", (path, asked) => {
+    expect(askedModel(path, body)).toEqual(asked);
+  });
+});
+
 describe("the model that a body names", () => {
   const asked = (body: string | readonly string[], path = "/v1/chat/completions"): unknown => {
     const chunks = typeof body === "string" ? [body] : body;

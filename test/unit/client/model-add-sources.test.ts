@@ -193,6 +193,8 @@ describe("model add file:", () => {
       await put("onnx/model.onnx", text);
       expect(await refused()).toContain("onnx/model.onnx is no ONNX graph");
     }
+    await put("tokenizer.json", pointer);
+    expect(await refused()).toBe("tokenizer.json is a pointer of Git LFS, not the file");
   });
 
   it("finds a name wherever the reads of the graph happen to part it", async () => {
@@ -296,6 +298,9 @@ describe("model add, the command", () => {
     expect(notes).toEqual([`hf:${REPOSITORY}, commit ${hub.commit}, licence apache-2.0, 5.1 kB`]);
     expect(lines).toContain("licence apache-2.0");
     expect(lines.join("\n")).not.toContain("compare the digest");
-    expect(lines.at(-1)).toContain("countersign chat tiny-model");
+    const where = ` --models ${world.repository}`;
+    // A node of one's own trusts what lies here: the shortest way to an answer.
+    expect(lines).toContain(`  npx countersign chat tiny-model${where}`);
+    expect(lines.at(-1)).toBe(`  npx countersign policy init${where}`);
   });
 });

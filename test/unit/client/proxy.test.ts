@@ -8,7 +8,7 @@ import { appraiseProof } from "@countersign/attestation";
 import { connect } from "@countersign/client";
 import { GATEWAY_PATH } from "@countersign/protocol";
 import { nativePrimitives } from "@countersign/protocol/native";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { createProxyApp, type ProxyEntry } from "../../../client/cli/proxy/app.ts";
 import { isOwnHost, parseListen } from "../../../client/cli/proxy/guard.ts";
@@ -114,12 +114,15 @@ describe("the proxy", () => {
   let node: FakeNode;
   let server: Server;
   let url: string;
+  /** What would end the last request to the node. */
+  let signal: AbortSignal | null;
   let log: ProxyEntry[];
   let seen: InnerCall | null;
 
   beforeEach(async () => {
     node = await createFakeNode("proxy");
     seen = null;
+    signal = null;
     log = [];
     node.handler = (call) => {
       seen = call;
@@ -127,7 +130,10 @@ describe("the proxy", () => {
     };
     const connection = await connect("http://node.test", {
       policy: node.policy,
-      fetch: node.fetch,
+      fetch: (input, init) => {
+        signal = init?.signal ?? null;
+        return node.fetch(input, init);
+      },
       primitives: nativePrimitives,
       now: () => node.nowMs,
     });
@@ -295,6 +301,49 @@ describe("the proxy", () => {
     await expect(reading).rejects.toThrow("terminated");
     expect(seen.includes("[DONE]")).toBe(false);
     expect(log.at(-1)).toMatchObject({ outcome: "refused" });
+  });
+
+  it("holds back events that are coded, whose end it cannot know, and what only begins like events", async () => {
+    node.misdeeds.receipt = "missing";
+    for (const headers of [
+      [
+        ["content-type", "text/event-stream"],
+        ["content-encoding", "x-none"],
+      ],
+      [["content-type", "text/event-stream-of-another-kind"]],
+    ] as const) {
+      node.handler = () => ({ headers, content: ["data: 1\n\n"] });
+      const response = await fetch(`${url}/v1/chat/completions`, { method: "POST", body: "{}" });
+      expect([response.status, (await response.text()).includes("data: 1")]).toEqual([502, false]);
+    }
+  });
+
+  it("leaves the node at once where its caller leaves, before the answer and amid it", async () => {
+    const gate = Promise.withResolvers<void>();
+    const headers = [["content-type", "text/event-stream"]] as const;
+    const asked = Promise.withResolvers<void>();
+    const leaving = new AbortController();
+    const ask = (): Promise<Response> =>
+      fetch(`${url}/v1/completions`, { method: "POST", body: "{}", signal: leaving.signal });
+    node.handler = () => ({ headers, content: ["data: 1\n\n", "x"], gate: gate.promise });
+    const stream = await ask();
+    await stream.body?.getReader().read();
+    const amid = signal;
+    expect(amid?.aborted).toBe(false);
+    node.handler = async () => {
+      asked.resolve();
+      await gate.promise;
+      return {};
+    };
+    const pending = ask();
+    await asked.promise;
+    leaving.abort();
+    await expect(pending).rejects.toThrow("abort");
+    await vi.waitFor(() => {
+      expect([amid?.aborted, signal?.aborted]).toEqual([true, true]);
+    });
+    expect(signal).not.toBe(amid);
+    gate.resolve();
   });
 
   it("breaks a stream at a checkpoint that does not hold", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseArguments, parseListenAddress } from "../../../host/args.ts";
+import { memoryLimit, parseArguments, parseListenAddress } from "../../../host/args.ts";
 import { exitStatus } from "../../../host/errors.ts";
 import { refusalOf } from "./support.ts";
 
@@ -24,6 +24,14 @@ describe("arguments of a node", () => {
         simulateDebug: false,
       },
     });
+  });
+
+  it.each([
+    ["a container's limit below the machine's", 2 * MEMORY, MEMORY, MEMORY],
+    ["no limit known", MEMORY, 0, MEMORY],
+    ["no limit set, which Node tells as 2^64", MEMORY, 2 ** 64, MEMORY],
+  ])("reckons with %s", (_what, machineBytes, constrainedBytes, bytes) => {
+    expect(memoryLimit(machineBytes, constrainedBytes)).toBe(bytes);
   });
 
   it("reads every flag", () => {

@@ -41,7 +41,7 @@ const LIMITS: RelayLimits = {
   maxBodyBytes: 16 * MIB,
   maxInFlight: 8,
   idleTimeoutMs: 20_000,
-  exchangeTimeoutMs: 60_000,
+  answerTimeoutMs: 60_000,
 };
 const SEALED = { method: "POST", headers: { "content-type": MEDIA_REQUEST } } as const;
 
@@ -332,23 +332,60 @@ describe("gateway", () => {
     expect((await send(host.gateway, { ...SEALED, body: "sealed" })).status).toBe(200);
   });
 
-  it("answers 503 when the enclave takes too long to begin, and breaks off one that never ends", async () => {
-    const host = await startHost({ exchangeTimeoutMs: 300 });
+  it("answers 503 when the enclave takes too long to begin", async () => {
+    const host = await startHost({ answerTimeoutMs: 300 });
     host.enclave.temper = "hold";
     expect(problemOf(await send(host.gateway, { ...SEALED, body: "x" }))).toBe("503 unavailable");
+    await until("the enclave was told", () => host.enclave.statistics.aborted === 1);
+    expect(host.outcomes()).toEqual(["unavailable 503"]);
+  });
+
+  it("lets an answer go on for as long as it moves", async () => {
+    const host = await startHost({ answerTimeoutMs: 150, idleTimeoutMs: 150 });
     host.enclave.temper = "trickle";
+    const sent = open(host.gateway, SEALED);
+    sent.on("error", () => undefined);
+    sent.end("sealed");
+    const incoming = await responseTo(sent);
+    let bytes = 0;
+    incoming.on("error", () => undefined).on("data", (chunk: Buffer) => (bytes += chunk.length));
+    await delay(600);
+    const before = bytes;
+    await until("more comes", () => bytes > before);
+    expect(host.outcomes()).toEqual([]);
+    sent.destroy();
+  });
+
+  it("breaks off an answer that stands still", async () => {
+    const host = await startHost({ idleTimeoutMs: 300 });
+    host.enclave.temper = "stall";
     await expect(send(host.gateway, { ...SEALED, body: "x" })).rejects.toThrow(
       /aborted|hang up|ECONNRESET/u,
     );
-    await until("both are counted", () => host.outcomes().length === 2);
-    expect(host.outcomes()).toEqual(["unavailable 503", "broken 200"]);
-    await until("the enclave was told", () => host.enclave.statistics.aborted === 2);
+    await until("it is counted", () => host.outcomes().length === 1);
+    expect(host.outcomes()).toEqual(["broken 200"]);
+    await until("the enclave was told", () => host.enclave.statistics.aborted === 1);
   });
 
-  it("ends an exchange in which nothing moves", async () => {
+  it("waits for an enclave that works on an answer longer than nothing may move", async () => {
+    const host = await startHost({ idleTimeoutMs: 150 });
+    host.enclave.temper = "slow";
+    const reply = await send(host.gateway, { ...SEALED, body: "sealed" });
+    expect([reply.status, reply.body.toString()]).toEqual([200, "slow"]);
+  });
+
+  it("ends an exchange whose request stands still", async () => {
     const host = await startHost({ idleTimeoutMs: 300 });
     host.enclave.temper = "hold";
-    expect(problemOf(await send(host.gateway, { ...SEALED, body: "x" }))).toBe("503 unavailable");
+    const sent = open(host.gateway, {
+      method: "POST",
+      headers: { ...SEALED.headers, "content-length": "10" },
+    });
+    sent.on("error", () => undefined);
+    sent.write("x");
+    const incoming = await responseTo(sent);
+    expect(incoming.statusCode).toBe(503);
+    incoming.resume();
     await until("the enclave was told", () => host.enclave.statistics.aborted === 1);
   });
 
