@@ -70,9 +70,18 @@ const OTHER_PLATFORMS: readonly string[] = [
 ];
 
 /**
+ * What there is of memory for us.
+ *
+ * @param constrainedBytes - the limit of our container, as Node tells it: 0 or beyond the machine is none.
+ */
+export function memoryLimit(machineBytes: number, constrainedBytes: number): number {
+  return constrainedBytes > 0 ? Math.min(machineBytes, constrainedBytes) : machineBytes;
+}
+
+/**
  * Reads the arguments after the program's name. Relative paths are taken from `directory`.
  *
- * @param memoryBytes - of this machine: what generated texts may take of it is a part.
+ * @param memoryBytes - of this machine or container: what generated texts may take of it is a part.
  * @throws {@link HostError} `arguments/usage`, `arguments/tee`.
  */
 export function parseArguments(

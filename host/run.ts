@@ -1,6 +1,6 @@
 import { totalmem } from "node:os";
 import { exitStatus, HostError } from "./errors.ts";
-import { parseArguments, USAGE } from "./args.ts";
+import { memoryLimit, parseArguments, USAGE } from "./args.ts";
 import { jsonLog, logAt } from "./log.ts";
 import { type EnclaveFactory, Node } from "./node.ts";
 import type { SupervisorTiming } from "./supervisor.ts";
@@ -20,7 +20,11 @@ export async function runNode({ argv, enclave, timing }: RunOptions): Promise<nu
   // A reader that closed the pipe ends the log, not the node.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   try {
-    const invocation = parseArguments(argv, process.cwd(), totalmem());
+    const invocation = parseArguments(
+      argv,
+      process.cwd(),
+      memoryLimit(totalmem(), process.constrainedMemory()),
+    );
     if (invocation.kind === "help") {
       process.stdout.write(USAGE);
       return 0;

@@ -18,7 +18,8 @@ ${paint.bold("usage:")} countersign COMMAND [options]
 
 ${rows.join("\n")}
 
-Start with ${paint.bold("npm start")}: a node in a simulated TEE, and one private request to it.
+Start with ${paint.bold("npm start")}: a node in a simulated TEE, and one private request to it. Or with
+${paint.bold("npx countersign chat")}: a conversation with a small model, offline, from a node of its own.
 ${paint.bold("countersign COMMAND --help")} says more about a command.
 ${EXIT_CODES}`;
 }

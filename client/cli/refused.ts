@@ -63,7 +63,8 @@ const FIX = "change the request by what it says; the model's metadata says what 
 const FIXES: ReadonlyMap<string, string> = new Map([
   [
     "prompt/too-long",
-    "say less: the model's context has no room for more. In a chat, /reset begins anew",
+    "say less, or ask for a shorter answer (--max-tokens): both share the model's context. In a chat, " +
+      "/reset begins anew",
   ],
   ["queue/full", "the node is busy: wait a moment and try again"],
   ["memory/full", "the node is busy: wait a moment and try again"],

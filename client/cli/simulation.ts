@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
 import { CommandError } from "./exit.ts";
+import { systemCode } from "./files.ts";
 import { hashRepository } from "./models.ts";
 import { requireObject, requireText } from "./model-metadata.ts";
 import { SIMULATION_PROGRAM } from "./paths.ts";
@@ -31,7 +32,12 @@ export async function developmentPolicy(
 
 /** Reference values of the simulated enclave. Makes the vendor's key where there is none yet. */
 export async function measureSimulation(state: string): Promise<PlatformEntry> {
-  await mkdir(state, { recursive: true, mode: PRIVATE_DIRECTORY });
+  await mkdir(state, { recursive: true, mode: PRIVATE_DIRECTORY }).catch((error: unknown) => {
+    throw new CommandError(
+      `cannot make ${state}: ${systemCode(error)}`,
+      "the simulated vendor's key lies there: go to a directory that you may write",
+    );
+  });
   const vendorKey = join(state, VENDOR_KEY_NAME);
   const output = await runProgram(SIMULATION_PROGRAM, ["--measure", "--vendor-key", vendorKey]);
   const line = output.trim().split("\n").at(-1) ?? "";

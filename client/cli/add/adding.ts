@@ -153,14 +153,13 @@ async function required(origin: Origin, path: string): Promise<OriginFile> {
 async function requireContents(staging: Staging, files: readonly SelectedFile[]): Promise<void> {
   for (const { to } of files) {
     const { whole } = await staging.place(to);
-    if (to.endsWith(".json")) {
-      const text = new TextDecoder().decode(await readUserFile(whole, "the file"));
-      requireJson(text, to);
-      continue;
-    }
     const start = await beginning(whole, POINTER.length);
     if (start.toString("latin1") === POINTER) {
       throw new CommandError(`${to} is a pointer of Git LFS, not the file`, "run: git lfs pull");
+    }
+    if (to.endsWith(".json")) {
+      const text = new TextDecoder().decode(await readUserFile(whole, "the file"));
+      requireJson(text, to);
     }
     if (to.endsWith(".onnx") && start[0] !== GRAPH_TAG) {
       throw new CommandError(`${to} is no ONNX graph: what came is something else`);

@@ -1,5 +1,5 @@
 /** One file over HTTP: resumed, tried again, and taken only with the size and hash that it must have. */
-import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 
 import { CommandError } from "../exit.ts";
 import { onDisk } from "./disk.ts";
@@ -135,9 +135,12 @@ async function receive(
 ): Promise<void> {
   const shown = shownUrl(url);
   let start: number;
+  let handle: FileHandle;
   try {
     requireResponse(response);
     start = response.status === 206 ? rangeStart(response, have, shown) : 0;
+    await keepEtag(staged, response);
+    handle = await onDisk(staged.part, () => open(staged.part, start === 0 ? "w" : "a"));
   } catch (error) {
     await response.drop();
     if (error instanceof PassingError) await discard(staged);
@@ -145,8 +148,6 @@ async function receive(
   }
   const size = file.size ?? announcedSize(response, start);
   const limit = size ?? MAX_DOWNLOAD_BYTES;
-  await keepEtag(staged, response);
-  const handle = await onDisk(staged.part, () => open(staged.part, start === 0 ? "w" : "a"));
   let bytes = start;
   try {
     for await (const chunk of response.read()) {

@@ -60,20 +60,24 @@ export async function send(around: Surroundings, request: WebRequest): Promise<W
   let url = request.url;
   for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
     const watch = createWatch(around);
-    const response = await sendOnce(around, request, url, watch, shown);
-    if (REDIRECTS.has(response.status)) {
+    const response = webResponse(
+      await sendOnce(around, request, url, watch, shown),
+      watch,
+      around,
+      shown,
+    );
+    try {
+      if (!REDIRECTS.has(response.status)) {
+        requireUsable(response, shown, around.nowMs());
+        return response;
+      }
       url = redirectTarget(response, url, shown);
-      await response.body?.cancel();
-      watch.end();
-      continue;
+    } catch (error) {
+      // Its watch and its connection would keep the process alive.
+      await response.drop();
+      throw error;
     }
-    if (response.status >= 400) {
-      await response.body?.cancel();
-      watch.end();
-      throw statusError(response, shown, around.nowMs());
-    }
-    requireIdentity(response, shown);
-    return webResponse(response, watch, around, shown);
+    await response.drop();
   }
   throw new CommandError(`${shown} redirects more than ${MAX_REDIRECTS} times`);
 }
@@ -106,7 +110,7 @@ async function sendOnce(
   }
 }
 
-function redirectTarget(response: Response, from: URL, shown: string): URL {
+function redirectTarget(response: WebResponse, from: URL, shown: string): URL {
   const location = response.headers.get("location");
   const target = location === null ? null : URL.parse(location, from.href);
   if (target === null) throw new CommandError(`${shown} redirects to no address`);
@@ -118,13 +122,19 @@ function redirectTarget(response: Response, from: URL, shown: string): URL {
   );
 }
 
-function statusError({ status, headers }: Response, shown: string, nowMs: number): Error {
+/** @throws PassingError, StatusError for a refusal; CommandError for an encoding not asked for. */
+function requireUsable({ status, headers }: WebResponse, shown: string, nowMs: number): void {
   if (PASSING.has(status)) {
     const waitMs = retryAfterMs(headers.get("retry-after"), nowMs);
-    return new PassingError(`${shown} answered ${status}`, { waitMs });
+    throw new PassingError(`${shown} answered ${status}`, { waitMs });
   }
-  const reason = headers.get("x-error-code") ?? "";
-  return new StatusError(status, reason.slice(0, MAX_REASON_CHARACTERS));
+  if (status >= 400) {
+    const reason = headers.get("x-error-code") ?? "";
+    throw new StatusError(status, reason.slice(0, MAX_REASON_CHARACTERS));
+  }
+  const encoding = headers.get("content-encoding") ?? "identity";
+  if (encoding === "identity") return;
+  throw new CommandError(`${shown} comes in the encoding ${encoding}, which was not asked for`);
 }
 
 /** RFC 9110 §10.2.3: seconds, or a date. */
@@ -133,12 +143,6 @@ function retryAfterMs(field: string | null, nowMs: number): number | null {
   if (/^\d{1,9}$/u.test(field)) return Number(field) * 1000;
   const date = Date.parse(field);
   return Number.isNaN(date) ? null : Math.max(date - nowMs, 0);
-}
-
-function requireIdentity({ headers }: Response, shown: string): void {
-  const encoding = headers.get("content-encoding") ?? "identity";
-  if (encoding === "identity") return;
-  throw new CommandError(`${shown} comes in the encoding ${encoding}, which was not asked for`);
 }
 
 function webResponse(

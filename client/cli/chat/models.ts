@@ -26,13 +26,8 @@ export async function chooseModel(node: Connection, asked: string | null): Promi
   if (found !== undefined) return asked === null ? found : { ...found, name: asked };
   if (models.length === 0) throw new CommandError("the node has no model to chat with", NEXT_STEP);
   const names = models.slice(0, MAX_SHOWN).map(({ name }) => name);
-  const what = `the node has no model "${asked ?? ""}" to chat with`;
-  if (asked !== null && /\s/u.test(asked)) {
-    const example = `countersign chat ${names[0] ?? ""} "…"`;
-    throw new CommandError(what, `the model comes first: ${example}`);
-  }
   throw new CommandError(
-    what,
+    `the node has no model "${asked ?? ""}" to chat with`,
     `it has ${names.join(", ")}${models.length > MAX_SHOWN ? ", …" : ""}`,
   );
 }

@@ -60,7 +60,7 @@ export async function say(
   if (!quiet) terminal.note(verdictLineOf(turn, terminal.paint));
   if (proofs !== null) {
     const name = await proofs.write(turn.proof);
-    if (!quiet) terminal.note(`proof written to ${name}`);
+    if (!quiet) terminal.note(`proof written to ${name}; verify it: countersign verify ${name}`);
   }
   return turn;
 }

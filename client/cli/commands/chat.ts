@@ -82,6 +82,13 @@ async function run(call: Call): Promise<number> {
 async function chat(call: Call): Promise<number> {
   const { args, json, terminal } = call;
   const settings = readSettings(args);
+  const asked = args.operands[0] ?? null;
+  if (asked !== null && /\s/u.test(asked)) {
+    throw new UsageError(
+      `"${asked}" is no name of a model`,
+      'the model comes first: countersign chat guide "…"',
+    );
+  }
   const question = await readQuestion(call);
   const stop = new AbortController();
   const onSignal = (): void => {
@@ -90,7 +97,7 @@ async function chat(call: Call): Promise<number> {
   for (const signal of SIGNALS) process.once(signal, onSignal);
   const { node, close } = await openNode(call);
   try {
-    const model = await chooseModel(node, args.operands[0] ?? null);
+    const model = await chooseModel(node, asked);
     const proof = args.text("proof");
     const context: ChatContext = {
       node,

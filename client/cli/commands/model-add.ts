@@ -170,9 +170,25 @@ function report({ terminal, json, quiet }: Call, added: AddedModel, models: stri
   }
   if (origin.licence !== null) terminal.print(`licence ${printable(origin.licence)}`);
   terminal.print(`\nfor the "models" of a policy:\n  ${entry}`);
-  const where = models === null ? "" : ` --models ${models}`;
-  terminal.print(`\nNodes read their models when they start: npx countersign node${where}`);
-  if (added.kind === "export") {
-    terminal.print(`Then: npx countersign chat ${model.id} --node http://127.0.0.1:8480`);
-  }
+  for (const line of nextSteps(added, models)) terminal.print(line);
+}
+
+/** A node of one's own needs no policy; one that runs must be started anew, and be trusted with more. */
+function nextSteps({ model, kind }: AddedModel, models: string | null): readonly string[] {
+  const where = models === null ? "" : ` --models ${shellWord(models)}`;
+  // Encoders have none: they turn text into vectors, and do not talk.
+  const talks = kind === "export" && model.files.some(({ path }) => path === GENERATION);
+  return [
+    ...(talks ? [`\ntalk with it:\n  npx countersign chat ${model.id}${where}`] : []),
+    "\nserve it (nodes read their models when they start), and trust it in the simulated TEE:",
+    `  npx countersign node${where}`,
+    `  npx countersign policy init${where}`,
+  ];
+}
+
+const GENERATION = "generation_config.json";
+
+/** `text` as one word of a shell's line. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/u.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -18,6 +18,12 @@ export const NODE_OPTIONS: readonly OptionSpec[] = [
   { name: "epoch-seconds", value: "N", description: "lifetime of the enclave's keys" },
   { name: "max-body", value: "BYTES", description: "largest encrypted request" },
   { name: "max-inflight", value: "N", description: "requests relayed at once" },
+  {
+    name: "cache-mib",
+    value: "N",
+    description: "memory for texts being generated (default a quarter of this machine's)",
+  },
+  { name: "batch", value: "N", description: "texts generated at once" },
 ];
 
 export const nodeCommand: Command = {
@@ -61,9 +67,12 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
   return await untilEnd(node, terminal);
 }
 
+/** Options that the host reads, and judges, itself. */
+const LIMITS = ["epoch-seconds", "max-body", "max-inflight", "cache-mib", "batch"] as const;
+
 /** The host's words for the options given; paths and address have this command's defaults. */
 export function nodeWords(args: Arguments): readonly string[] {
-  const passed = ["epoch-seconds", "max-body", "max-inflight"].flatMap((name) => {
+  const passed = LIMITS.flatMap((name) => {
     const value = args.text(name);
     return value === null ? [] : [`--${name}`, value];
   });

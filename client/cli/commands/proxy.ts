@@ -24,8 +24,9 @@ export const proxyCommand: Command = {
   name: "proxy",
   summary: "serve a node's API on this machine, encrypted and verified behind",
   synopsis: "[--node URL] [--listen ADDR] [--policy FILE]",
-  details: `Point any KServe client, or curl, at it: it encrypts each request to the enclave, verifies the
-answer, and refuses, with a problem document (RFC 9457), whatever does not verify.
+  details: `Point any OpenAI client (base URL http://${DEFAULT_PROXY_LISTEN}/v1, any key), KServe client, or curl, at
+it: it encrypts each request to the enclave, verifies the answer, and refuses, with a problem document
+(RFC 9457), whatever does not verify.
 Answers carry countersign-verdict and countersign-proof; GET /proofs/<id> returns the proof.
 
 An answer is held back until it is verified, up to ${MAX_HELD_BYTES / MIB} MiB. Event streams pass as they come, since each
@@ -36,7 +37,8 @@ The way between your client and the proxy is plain HTTP, so it listens on this m
 
 example:
   countersign proxy --node http://127.0.0.1:8480
-  curl 127.0.0.1:8481/v2/models/digits`,
+  curl ${DEFAULT_PROXY_LISTEN}/v2/models/digits
+  curl ${DEFAULT_PROXY_LISTEN}/v1/models`,
   options: [
     { name: "node", value: "URL", description: `the node behind (default ${DEFAULT_NODE})` },
     {
