@@ -17,13 +17,15 @@ export function requirePolicy(policy: Policy, text: string): void {
   // A string before a colon is a key. Where more are written than were kept, one was there twice.
   const keys = [...text.matchAll(STRING)].filter(({ groups }) => groups?.["colon"] !== undefined);
   requireHeld(keys.length === countKeys(file), "took a file with a member twice");
-  const [said, kept] = [canonical(file), canonical(fileOf(policy))];
+  // What may be left out means its default.
+  const whole = isObject(file) ? { padding: "optional", ...file } : file;
+  const [said, kept] = [canonical(whole), canonical(fileOf(policy))];
   requireHeld(said === kept, `kept another policy than the file says:\n${said}\n${kept}`);
 }
 
 /** The file that says what `policy` does. */
 function fileOf(policy: Policy): unknown {
-  const { expiresMs, platforms, models, freshness, suites, revoked } = policy;
+  const { expiresMs, platforms, models, freshness, suites, padding, revoked } = policy;
   return {
     version: 1,
     expires: new Date(expiresMs).toISOString(),
@@ -46,6 +48,7 @@ function fileOf(policy: Policy): unknown {
       models === "any" ? models : models.map(({ id, digest }) => ({ id, digest: hexOf(digest) })),
     freshness,
     suites,
+    padding,
     revoked: {
       measurements: revoked.measurements.map(hexOf),
       models: revoked.models.map(hexOf),
