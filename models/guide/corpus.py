@@ -156,8 +156,8 @@ def follow(topic: Topic, rng: random.Random) -> list[Message]:
 
 
 def choose(corpus: Corpus, rng: random.Random) -> Topic:
-    """Of the subjects all alike; a third of the time talk about the talk, or something unknown."""
-    inside = rng.random() < 0.7
+    """Of the subjects all alike; two times in five talk about the talk, or something unknown."""
+    inside = rng.random() < 0.6
     topics = [topic for topic in corpus.topics if topic.inside == inside]
     if not inside:
         # These cover the most ground with the fewest names.

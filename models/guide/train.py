@@ -47,7 +47,7 @@ CHOOSING_TOKENS = 8
 CHOOSING_WEIGHT = 3.0
 # In the first of all steps there are single questions only: to find what is asked comes before to
 # remember it.
-SINGLE_STEPS = 525
+SINGLE_STEPS = 600
 
 MAX_MODEL_BYTES = 10_000_000
 
@@ -208,7 +208,7 @@ def write_configs(model: LlamaForCausalLM, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=1450)
+    parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "1")
     parser.add_argument(
         "--work", type=Path, default=Path(tempfile.gettempdir()), help="for the checkpoint"

@@ -1,5 +1,6 @@
 """The tokenizer and the chat template: how a dialogue becomes token ids."""
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -80,10 +81,7 @@ class Encoder:
     """Token ids of a dialogue, and which of them the model is to learn to say."""
 
     def __init__(self, tokenizer: Tokenizer):
-        self.plain = tokenizer
-        # Splits words at random places: unknown and misspelt words are then nothing special.
-        self.broken = Tokenizer.from_str(tokenizer.to_str())
-        self.broken.model.dropout = 0.1
+        self.tokenizer = tokenizer
         self.start, self.end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
         self.newline = tokenizer.encode("\n").ids
         self.opening = tokenizer.encode("assistant\n").ids
@@ -98,7 +96,8 @@ class Encoder:
             ours = message["role"] == "assistant"
             broken = rng is not None and not ours and rng.random() < 0.15
             text = f"{message['role']}\n{message['content'].strip()}"
-            inner = (self.broken if broken else self.plain).encode(text).ids
+            parts = split(text, rng) if broken else [text]
+            inner = [one for part in parts for one in self.tokenizer.encode(part).ids]
             ids += [self.start, *inner, self.end, *self.newline]
             skip = len(self.opening) if ours else len(inner)
             said += [
@@ -108,3 +107,9 @@ class Encoder:
                 *(False for _ in self.newline),
             ]
         return ids, said
+
+
+def split(text: str, rng: random.Random) -> list[str]:
+    """Cut at any places, so that unknown and misspelt words, in odd pieces, are nothing special."""
+    cuts = [0, *(i for i in range(1, len(text)) if rng.random() < 0.06), len(text)]
+    return [text[a:b] for a, b in itertools.pairwise(cuts)]
