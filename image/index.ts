@@ -1,0 +1,1 @@
+export { ImageError, type ImageErrorCode } from "./errors.ts";

@@ -1,0 +1,1 @@
+export { VsockError, type VsockErrorCode } from "./errors.ts";
