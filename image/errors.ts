@@ -8,7 +8,7 @@ export type ImageErrorCode =
   | "image/signature"
   /** A file that the build was told to take is missing, unreadable or of a wrong kind. */
   | "image/input"
-  /** A rebuilt image differs from its release; the message names the first input that does. */
+  /** A rebuilt image differs from its release: the message names the first input that does. */
   | "image/differs";
 
 /** An image is refused, or cannot be built. `code` says which rule was broken. */

@@ -9,6 +9,8 @@ export interface OptionSpec {
   /** What the value is, upper case, as the help shows it; null for a switch. */
   readonly value: string | null;
   readonly description: string;
+  /** It may be given more than once. */
+  readonly repeatable?: true;
 }
 
 /** Options and operands of one command line, already known to be ones the command has. */
@@ -16,6 +18,8 @@ export interface Arguments {
   readonly operands: readonly string[];
   flag(name: string): boolean;
   text(name: string): string | null;
+  /** Every value of a repeatable option, in the order given. */
+  texts(name: string): readonly string[];
   /** @throws UsageError unless a whole number from `minimum` up. */
   number(name: string, minimum: number): number | null;
   /** @throws UsageError unless a decimal number from `minimum` to `maximum`. */
@@ -40,8 +44,8 @@ export const POLICY_OPTION: OptionSpec = {
 /**
  * Reads `words` by `options`.
  *
- * @throws UsageError on an unknown option, a missing or surplus value, a repeated option, or a
- * number of operands outside `operands`.
+ * @throws UsageError on an unknown option, a missing or surplus value, an option repeated that is not
+ * repeatable, or a number of operands outside `operands`.
  */
 export function parseArguments(
   words: readonly string[],
@@ -55,14 +59,17 @@ export function parseArguments(
     allowPositionals: true,
     tokens: true,
   });
-  const values = new Map<string, string | null>();
+  const values = new Map<string, readonly (string | null)[]>();
   const positionals: string[] = [];
   for (const token of tokens) {
     if (token.kind === "positional") positionals.push(token.value);
     if (token.kind !== "option") continue;
     const spec = requireOption(token.name, token.rawName, options);
-    if (values.has(spec.name)) throw new UsageError(`--${spec.name} is given twice`);
-    values.set(spec.name, optionValue(spec, token.value));
+    const before = values.get(spec.name) ?? [];
+    if (before.length > 0 && spec.repeatable !== true) {
+      throw new UsageError(`--${spec.name} is given twice`);
+    }
+    values.set(spec.name, [...before, optionValue(spec, token.value)]);
   }
   requireOperands(positionals, operands);
   return createArguments(positionals, values);
@@ -108,14 +115,16 @@ function requireOperands(
 
 function createArguments(
   operands: readonly string[],
-  values: ReadonlyMap<string, string | null>,
+  values: ReadonlyMap<string, readonly (string | null)[]>,
 ): Arguments {
+  const textOf = (name: string): string | null => values.get(name)?.[0] ?? null;
   return {
     operands,
     flag: (name) => values.has(name),
-    text: (name) => values.get(name) ?? null,
+    text: textOf,
+    texts: (name) => (values.get(name) ?? []).filter((value) => value !== null),
     number(name, minimum) {
-      const text = values.get(name) ?? null;
+      const text = textOf(name);
       if (text === null) return null;
       const value = Number(text);
       if (!/^\d+$/u.test(text) || !Number.isSafeInteger(value) || value < minimum) {
@@ -124,7 +133,7 @@ function createArguments(
       return value;
     },
     decimal(name, minimum, maximum) {
-      const text = values.get(name) ?? null;
+      const text = textOf(name);
       if (text === null) return null;
       const value = Number(text);
       if (!/^-?\d+(?:\.\d+)?$/u.test(text) || value < minimum || value > maximum) {

@@ -66,10 +66,11 @@ export function findCommand(
     if (second === undefined) return null;
     return findCommand([...words.slice(1), "--help"]);
   }
-  const single = COMMANDS.find(({ name }) => name === first);
-  if (single !== undefined) return { command: single, rest: words.slice(1) };
+  // Two words first: "release rebuild" is not "release" with an operand.
   const double = COMMANDS.find(({ name }) => name === `${first} ${second ?? ""}`);
   if (double !== undefined) return { command: double, rest: words.slice(2) };
+  const single = COMMANDS.find(({ name }) => name === first);
+  if (single !== undefined) return { command: single, rest: words.slice(1) };
   throw unknownCommand(first, second);
 }
 

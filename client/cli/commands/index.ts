@@ -2,13 +2,17 @@ import type { Command } from "../command.ts";
 import { attestCommand } from "./attest.ts";
 import { chatCommand } from "./chat.ts";
 import { demoTamperCommand } from "./demo.ts";
+import { imageBuildCommand, imageTreeCommand } from "./image.ts";
 import { inferCommand } from "./infer.ts";
+import { measureCommand } from "./measure.ts";
 import { modelAddCommand } from "./model-add.ts";
 import { modelDigestCommand, modelListCommand } from "./model.ts";
 import { nodeCommand } from "./node.ts";
 import { policyCheckCommand, policyInitCommand, policyShowCommand } from "./policy.ts";
 import { proxyCommand } from "./proxy.ts";
 import { quickstartCommand } from "./quickstart.ts";
+import { releaseRebuildCommand } from "./release-rebuild.ts";
+import { releaseCommand } from "./release.ts";
 import { verifyCommand } from "./verify.ts";
 import { versionCommand } from "./version.ts";
 
@@ -27,6 +31,11 @@ export const COMMANDS: readonly Command[] = [
   modelAddCommand,
   modelDigestCommand,
   modelListCommand,
+  imageBuildCommand,
+  imageTreeCommand,
+  measureCommand,
+  releaseCommand,
+  releaseRebuildCommand,
   demoTamperCommand,
   versionCommand,
 ];

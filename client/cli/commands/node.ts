@@ -21,24 +21,52 @@ export const NODE_OPTIONS: readonly OptionSpec[] = [
   {
     name: "cache-mib",
     value: "N",
-    description: "memory for texts being generated (default a quarter of this machine's)",
+    description: "memory for texts being generated (default a quarter of the enclave's)",
   },
   { name: "batch", value: "N", description: "texts generated at once" },
+];
+
+/** What only an enclave of hardware has. */
+const NITRO_OPTIONS: readonly OptionSpec[] = [
+  { name: "image", value: "FILE", description: "nitro: enclave image (.eif)" },
+  { name: "cpus", value: "N", description: "nitro: processors of the enclave (default 2)" },
+  { name: "memory", value: "MIB", description: "nitro: memory of the enclave (default 2048)" },
+  { name: "cid", value: "N", description: "nitro: the enclave's context id (default 16)" },
+  {
+    name: "enclave",
+    value: "ADDRESS",
+    description: "nitro: vsock:CID:PORT, unix:PATH or vsock-uds:PATH:PORT (default vsock:CID:5000)",
+  },
+  {
+    name: "services",
+    value: "ADDRESS",
+    description: "nitro: where the enclave finds this host (default vsock::7000)",
+  },
+  {
+    name: "runner",
+    value: "FILE",
+    description: "nitro: a program that runs the enclave (default drives nitro-cli)",
+  },
+  { name: "attach", value: null, description: "nitro: somebody else runs the enclave" },
 ];
 
 export const nodeCommand: Command = {
   name: "node",
   summary: "run a node: the untrusted host and its enclave, as two processes",
-  synopsis: "[--models DIR] [--listen ADDR] [--tee simulated]",
-  details: `The TEE is simulated in this release: the protocol is the real one, but no hardware protects the
-enclave's memory from this machine's owner. A client trusts the simulation only where its policy
-says so. Ctrl-C lets requests finish and ends both processes.
+  synopsis: "[--models DIR] [--listen ADDR] [--tee simulated|nitro --image FILE]",
+  details: `Without --tee nitro the TEE is simulated: the protocol is the real one, but no hardware protects
+the enclave's memory from this machine's owner. A client trusts the simulation only where its policy
+says so. Ctrl-C lets requests finish and ends host and enclave.
+
+With --tee nitro the enclave is an image (countersign image build) that nitro-cli runs: as a user of the
+group "ne", not as root. See docs/deploy-nitro.md.
 
 A model repository is DIR/<name>/<version>/model.onnx, as for Triton and KServe, or an export of the
 Hugging Face tools in <version>/: "countersign model add" fetches one.`,
   options: [
     ...NODE_OPTIONS,
-    { name: "tee", value: "PLATFORM", description: "simulated (default)" },
+    { name: "tee", value: "PLATFORM", description: "simulated (default) or nitro" },
+    ...NITRO_OPTIONS,
     {
       name: "log",
       value: "LEVEL",
@@ -54,7 +82,7 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
   if (log !== "events" && log !== "json" && log !== "none") {
     throw new UsageError(`--log is "${log}"`, "want events, json or none");
   }
-  const words = [...nodeWords(args), "--tee", args.text("tee") ?? "simulated"];
+  const words = [...nodeWords(args), ...teeWords(args)];
   // Events tell us when the node serves, so they are always asked for.
   const level = log === "none" ? "events" : log;
   const show = log === "none" || quiet ? null : printer(terminal, json);
@@ -86,6 +114,17 @@ export function nodeWords(args: Arguments): readonly string[] {
     userPath(args.text("state") ?? DEFAULT_STATE),
     ...passed,
   ];
+}
+
+/** The host knows which of these go together, and says so. */
+function teeWords(args: Arguments): readonly string[] {
+  const passed = NITRO_OPTIONS.flatMap(({ name, value }) => {
+    if (value === null) return args.flag(name) ? [`--${name}`] : [];
+    const text = args.text(name);
+    if (text === null) return [];
+    return [`--${name}`, value === "FILE" ? userPath(text) : text];
+  });
+  return ["--tee", args.text("tee") ?? "simulated", ...passed];
 }
 
 /** Waits until a node ends, by a signal to us or by itself, and returns its exit code. */
