@@ -27,12 +27,12 @@ process.once("disconnect", () => process.exit(0));
 
 // 1. The same start: configuration and models from the host.
 const transport = unixTransport(values.listen, values.provision);
-const host = provisioner(transport);
+const host = provisioner({ transport, clock: systemClock, patienceMs: 0 });
 const provisioning = await host.fetchProvisioning();
 const models = await loadModels(
   provisioning,
-  (id, version, path) => host.fetchModelFile(id, version, path),
-  { log, ...provisioning.limits },
+  (id, version, path, size) => host.fetchModelFile(id, version, path, size),
+  { log, availableBytes: () => process.availableMemory(), ...provisioning.limits },
 );
 const app = createApp(models);
 // 2. The same server, with the enclave's own settings for connections.

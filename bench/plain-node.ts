@@ -10,6 +10,7 @@ process.exit(
   await runNode({
     argv,
     enclave: ({ enclaveSocket, provisionSocket }) => ({
+      kind: "process",
       file: process.execPath,
       args: [
         ENCLAVE,
@@ -20,7 +21,7 @@ process.exit(
         "--provision",
         provisionSocket,
       ],
-      socketPath: enclaveSocket,
+      address: { kind: "unix", path: enclaveSocket },
     }),
     timing: DEFAULT_TIMING,
   }),

@@ -32,10 +32,14 @@ export function innerRefusal(error: unknown): Refusal {
   return exchangeRefusal("exchange/handler");
 }
 
+/** How a code of ours looks, whichever part of the house it comes from. */
+const CODE = /^[a-z0-9]+\/[a-z0-9-]+$/u;
+
 /** The code of an error for the log: never its text. */
 export function errorCode(error: unknown): string {
-  if (error instanceof ProtocolError || error instanceof EnclaveError) return error.code;
-  return error instanceof Error ? error.name : "unknown";
+  if (!(error instanceof Error)) return "unknown";
+  const code = "code" in error ? error.code : undefined;
+  return typeof code === "string" && CODE.test(code) ? code : error.name;
 }
 
 /** Whose fault a refused message is, and what of it they can mend. */

@@ -14,6 +14,7 @@ import type { Provisioning, ProvisioningLimits } from "@countersign/protocol";
 import type { Server } from "node:http";
 import { createApp } from "./api/app.ts";
 import type { Clock } from "./clock.ts";
+import { watchClock } from "./clock-watch.ts";
 import { type EpochTerms, sha256 } from "./epoch.ts";
 import { Epochs } from "./epochs.ts";
 import { EnclaveError } from "./errors.ts";
@@ -41,6 +42,12 @@ export interface BootOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly log: Log;
+  /** How long a host that nobody answers for is waited for. */
+  readonly hostPatienceMs: number;
+  /** Puts random bytes of the module into the generators that keys come from. */
+  readonly mixRandomness: (bytes: Uint8Array) => void;
+  /** Bytes that this process may still take. */
+  readonly availableBytes: () => number;
 }
 
 /** An enclave that serves. */
@@ -68,16 +75,20 @@ export async function boot(options: BootOptions): Promise<RunningEnclave> {
 
 async function start(options: BootOptions, life: Life): Promise<RunningEnclave> {
   const { nsm, transport, clock, log } = options;
+  const watch = watchClock(clock);
+  life.onClose(() => {
+    watch.close();
+  });
   // 1. What the host wants.
-  const host = provisioner(transport);
+  const host = provisioner({ transport, clock, patienceMs: options.hostPatienceMs });
   const provisioning = await host.fetchProvisioning();
   life.step("provisioned");
   // 2. The models it named, and no other bytes.
   const { limits } = provisioning;
   const models = await loadModels(
     provisioning,
-    (id, version, path) => host.fetchModelFile(id, version, path),
-    { log, ...limits },
+    (id, version, path, size) => host.fetchModelFile(id, version, path, size),
+    { log, availableBytes: options.availableBytes, ...limits },
   );
   life.onClose(() => models.close());
   life.step("models-loaded");
@@ -85,7 +96,8 @@ async function start(options: BootOptions, life: Life): Promise<RunningEnclave> 
   const modelSet = encodeModelSet(models.refs);
   await measureModels(nsm, sha256(modelSet));
   life.step("models-locked");
-  // 4. Keys, and a document that names them.
+  // 4. Keys, from what the module's own source has been mixed into, and a document that names them.
+  options.mixRandomness(await nsm.random());
   const terms = await epochTerms(options, provisioning, models, modelSet);
   const epochs = await Epochs.open({ nsm, terms, clock, log });
   life.onClose(() => {
@@ -109,7 +121,7 @@ async function start(options: BootOptions, life: Life): Promise<RunningEnclave> 
   life.onClose(() => listener.close());
   life.step("listening");
   const failure = new Promise<EnclaveError>((resolve) => {
-    void Promise.race([models.failure, epochs.failure]).then(async (reason) => {
+    void Promise.race([models.failure, epochs.failure, watch.failure]).then(async (reason) => {
       // What ends because it was closed did not fail.
       if (life.phase === "closed") return;
       await life.close();

@@ -11,7 +11,6 @@ import {
   encodeHex,
   encodeKeyset,
   encodeReceiptClaims,
-  parseCoseSign1,
   type ReceiptClaims,
   receiptToBeSigned,
 } from "@countersign/attestation/attester";
@@ -25,7 +24,8 @@ import {
 } from "@countersign/protocol";
 import { nativePrimitives } from "@countersign/protocol/native";
 import { hash } from "node:crypto";
-import { MAX_NSM_RESPONSE_BYTES } from "./nsm/codec.ts";
+import { requireSameTime } from "./clock-watch.ts";
+import { type OwnDocument, parseOwnDocument } from "./nsm/document.ts";
 import type { Nsm } from "./nsm/nsm.ts";
 import { ReceiptKey } from "./receipt-key.ts";
 import { ReplaySet } from "./replay.ts";
@@ -77,6 +77,7 @@ export class Epoch {
     lifetime: Lifetime,
     keys: EpochKeys,
     bundle: Bundle,
+    document: OwnDocument,
     replay: ReplaySet,
   ) {
     this.sequence = position.sequence;
@@ -85,7 +86,7 @@ export class Epoch {
     this.notAfter = lifetime.notAfter;
     this.keysetDigest = sha256(bundle.keyset);
     this.keysetHex = encodeHex(this.keysetDigest);
-    this.documentDigest = documentDigest(bundle.evidence);
+    this.documentDigest = sha256(document.payload);
     this.bundleBytes = encodeBundle(bundle);
     this.recipient = keys.recipient;
     this.replay = replay;
@@ -140,7 +141,7 @@ interface EpochKeys {
   readonly receiptKey: ReceiptKey;
 }
 
-/** Makes keys and has the module vouch for them. @throws EnclaveError `nsm/…`. */
+/** Makes keys and has the module vouch for them. @throws EnclaveError `nsm/…`, `clock/skew`. */
 export async function openEpoch(
   nsm: Nsm,
   terms: EpochTerms,
@@ -172,24 +173,31 @@ export async function openEpoch(
     ...lifetime,
     previous: position.previous,
   });
-  // 3. The document vouches for the binding.
-  const evidence = await nsm.attest({ userData: binding, nonce: null, publicKey: null });
+  // 3. The document vouches for the binding; where there is none, the keys are for nothing.
+  const vouched = await vouchFor(nsm, binding, position.nowMs).catch((error: unknown) => {
+    recipient.destroy();
+    throw error;
+  });
+  const { evidence, document } = vouched;
   const { platform, models, config } = terms;
   const bundle = { platform, evidence, binding, keyset, models, config, endorsements: new Map() };
   const keys = { keyId, recipient, receiptKey };
-  return new Epoch(position, lifetime, keys, bundle, new ReplaySet(terms.replaySlots));
+  return new Epoch(position, lifetime, keys, bundle, document, new ReplaySet(terms.replaySlots));
+}
+
+async function vouchFor(
+  nsm: Nsm,
+  binding: Uint8Array,
+  nowMs: number,
+): Promise<{ readonly evidence: Uint8Array; readonly document: OwnDocument }> {
+  const evidence = await nsm.attest({ userData: binding, nonce: null, publicKey: null });
+  const document = parseOwnDocument(evidence);
+  // The module's clock, by which a client judges the document, shows the binding's time.
+  requireSameTime(document.timestampMs, nowMs);
+  return { evidence, document };
 }
 
 /** SHA-256, 32 bytes. */
 export function sha256(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(hash("sha256", bytes, "buffer"));
-}
-
-function documentDigest(evidence: Uint8Array): Uint8Array {
-  const profile = {
-    algorithm: "ES384",
-    tag: "optional",
-    maxBytes: MAX_NSM_RESPONSE_BYTES,
-  } as const;
-  return sha256(parseCoseSign1(evidence, profile).payload);
 }

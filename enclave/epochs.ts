@@ -22,7 +22,10 @@ export interface EpochsOptions {
 }
 
 export class Epochs {
-  /** Resolves with the reason when no epoch could be opened any more: the enclave must then end. */
+  /**
+   * Resolves with the reason when no epoch could be opened any more, or when the module's clock is not
+   * ours: the enclave must then end.
+   */
   readonly failure: Promise<EnclaveError>;
   readonly #options: EpochsOptions;
   /** By key id; insertion order is age. Written by `#install` and `#retire` only. */
@@ -33,7 +36,7 @@ export class Epochs {
   #cancelTimer: () => void = () => undefined;
   #fail: (error: EnclaveError) => void = () => undefined;
 
-  /** @throws EnclaveError `epoch/lifetime`, `nsm/…`. */
+  /** @throws EnclaveError `epoch/lifetime`, `clock/skew`, `nsm/…`. */
   static async open(options: EpochsOptions): Promise<Epochs> {
     const { epochSeconds, overlapSeconds } = options.terms;
     const seconds = epochSeconds + overlapSeconds;
@@ -140,6 +143,11 @@ export class Epochs {
     if (this.#closed) return;
     const { clock, log } = this.#options;
     log("epoch-failed", { code: error instanceof EnclaveError ? error.code : "epoch/failed" });
+    if (error instanceof EnclaveError && error.code === "clock/skew") {
+      // Not to be tried again: whichever clock is wrong, keys live longer than their document says.
+      this.#fail(error);
+      return;
+    }
     if (clock.nowMs() + RETRY_MS < this.#current.notAfter * 1000) {
       this.#schedule(RETRY_MS);
       return;

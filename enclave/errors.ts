@@ -6,7 +6,19 @@
 export type EnclaveErrorCode =
   // Start
   | "boot/arguments"
+  | "boot/mount"
+  | "boot/module"
+  | "boot/heartbeat"
+  | "boot/privileges"
+  | "boot/randomness"
+  | "boot/memory"
+  // Time
+  | "clock/skew"
+  | "clock/jumped"
   // Nitro Secure Module
+  | "nsm/device"
+  | "nsm/permission"
+  | "nsm/timeout"
   | "nsm/malformed"
   | "nsm/refused"
   | "nsm/register"
@@ -17,6 +29,7 @@ export type EnclaveErrorCode =
   | "provision/unreachable"
   | "provision/status"
   | "provision/too-large"
+  | "provision/slow"
   // Epochs
   | "epoch/lifetime"
   | "epoch/failed"

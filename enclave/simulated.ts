@@ -83,6 +83,11 @@ async function serve(args: Extract<Arguments, { command: "serve" }>, log: Log): 
     transport: unixTransport(args.listen, args.provision),
     clock: systemClock,
     log,
+    // The host started us: it is there.
+    hostPatienceMs: 0,
+    // The simulated module's randomness is this process's own.
+    mixRandomness: () => undefined,
+    availableBytes: () => process.availableMemory(),
   });
   throw await running.enclave.failure;
 }

@@ -4,17 +4,15 @@
  *
  * `node test/tcb.ts` compares the committed file with what the code says now; `--write` writes it.
  */
-import { readFileSync, realpathSync, writeFileSync } from "node:fs";
-import { builtinModules, createRequire } from "node:module";
-import { dirname, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { type Graph, moduleGraph as graphOf } from "@countersign/image";
+import { readFileSync, writeFileSync } from "node:fs";
 import { CODE_ROOT, codeFiles } from "../enclave/simulation/measure.ts";
 
-/** What every image runs; entry points add a module, a transport and arguments to it. */
-export const PRODUCTION_ENTRY = "enclave/boot.ts";
+/** What an image runs: AWS's init starts it, or our own, which is the first process of our images. */
+export const PRODUCTION_ENTRY = "enclave/main.ts";
+export const INIT_ENTRY = "enclave/init.ts";
 export const SIMULATED_ENTRY = "enclave/simulated.ts";
 const TCB_FILE = "enclave/TCB.txt";
-const OWN_SCOPE = "@countersign/";
 const SIMULATION_FOLDER = "enclave/simulation/";
 
 /** Why each package is not ours. A package that is not here may not be loaded. */
@@ -28,75 +26,22 @@ const WHY: ReadonlyMap<string, string> = new Map([
     "text to tokens as a model was trained on them: a dozen schemes, each with its own exceptions",
   ],
   ["hono", "routes requests to handlers; small, without dependencies, web-standard on both sides"],
+  [
+    "koffi",
+    "calls C functions that Node has no call for: ioctl of /dev/nsm, sockets of AF_VSOCK, RAND_add, mount",
+  ],
   ["onnxruntime-node", "runs the models: native code of a size that nobody writes again"],
   ["onnxruntime-common", "onnxruntime-node's own types and checks of tensors"],
 ]);
 
-/**
- * Statements that load a module. `import type` and `export type … from` load nothing; an import whose
- * names are all types still does (verbatimModuleSyntax).
- */
-const LOADS: readonly RegExp[] = [
-  /^(?:import|export)\s+(?!type\b)[^;"']*?\bfrom\s*["']([^"']+)["']/gmu,
-  /^import\s*["']([^"']+)["']/gmu,
-  /\bimport\(\s*["']([^"']+)["']\s*\)/gu,
-  /\bnew URL\(\s*["'](\.[^"']+\.ts)["'],\s*import\.meta\.url\s*\)/gu,
-];
-const REQUIRES = /\brequire\(\s*["']([^"']+)["']\s*\)/gu;
-
-export interface Graph {
-  /** Files of ours, relative to the root, sorted. */
-  readonly modules: readonly string[];
-  /** Package names, sorted. */
-  readonly packages: readonly string[];
-}
-
-/** Everything that loading `entries` loads. */
+/** Everything that loading `entries` of this checkout loads. */
 export function moduleGraph(entries: readonly string[]): Graph {
-  const modules = new Set<string>();
-  const packages = new Set<string>();
-  const foreign = new Set<string>();
-  const queue = entries.map((entry) => CODE_ROOT + entry);
-  for (let file = queue.pop(); file !== undefined; file = queue.pop()) {
-    const path = relative(CODE_ROOT, file);
-    const own = !path.startsWith("node_modules/");
-    const seen = own ? modules : foreign;
-    if (seen.has(path)) continue;
-    seen.add(path);
-    if (!own) packages.add(packageName(path.slice("node_modules/".length)));
-    for (const specifier of loadedBy(file, own)) queue.push(...located(specifier, file));
-  }
-  return { modules: [...modules].toSorted(), packages: [...packages].toSorted() };
-}
-
-function loadedBy(file: string, own: boolean): readonly string[] {
-  if (!/\.[cm]?[jt]s$/u.test(file)) return [];
-  const text = readFileSync(file, "utf8");
-  const patterns = own ? LOADS : [...LOADS, REQUIRES];
-  return patterns.flatMap((pattern) =>
-    [...text.matchAll(pattern)].map(([, specifier]) => specifier ?? ""),
-  );
-}
-
-/** The file that `specifier` means, or none where it is built into Node. */
-function located(specifier: string, from: string): readonly string[] {
-  const name = specifier.replace(/^node:/u, "");
-  if (specifier.startsWith("node:") || builtinModules.includes(name)) return [];
-  if (specifier.startsWith(OWN_SCOPE)) {
-    return [realpathSync(fileURLToPath(import.meta.resolve(specifier)))];
-  }
-  if (specifier.startsWith(".") && from.endsWith(".ts")) return [resolve(dirname(from), specifier)];
-  return [realpathSync(createRequire(from).resolve(specifier))];
-}
-
-function packageName(path: string): string {
-  const [first = "", second = ""] = path.split("/");
-  return first.startsWith("@") ? `${first}/${second}` : first;
+  return graphOf(CODE_ROOT, entries);
 }
 
 /** The text of enclave/TCB.txt as the code is now. */
 export async function tcbText(): Promise<string> {
-  const production = moduleGraph([PRODUCTION_ENTRY]);
+  const production = moduleGraph([PRODUCTION_ENTRY, INIT_ENTRY]);
   const simulated = moduleGraph([SIMULATED_ENTRY]);
   const measured = await codeFiles(CODE_ROOT);
   const loaded = new Set([...production.modules, ...simulated.modules]);
@@ -109,7 +54,7 @@ export async function tcbText(): Promise<string> {
     "Everything the enclave loads. Written by `node test/tcb.ts --write`; a difference here is",
     "reviewed like a change of privilege. Numbers are lines.",
     "",
-    ...section(`Loaded by every image (${PRODUCTION_ENTRY})`, production.modules),
+    ...section(`Loaded by every image (${PRODUCTION_ENTRY}, ${INIT_ENTRY})`, production.modules),
     ...section(`Loaded by the simulation only (${SIMULATED_ENTRY})`, onlySimulated),
     ...section("Measured, and not loaded", leftOver),
     "Packages",

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { equalBytes, type ModelRef } from "@countersign/attestation/attester";
+import { type Awaitable, equalBytes, type ModelRef } from "@countersign/attestation/attester";
 import { type ManifestEntry, parseManifest, type Provisioning } from "@countersign/protocol";
 import { errorCode } from "../answers.ts";
 import { type Engine, startEngine } from "../engine/engine.ts";
@@ -17,6 +17,7 @@ import {
   parseMetadata,
   parseTextMetadata,
 } from "./metadata.ts";
+import { type ModelSize, neededBytes, requireMemory } from "./memory.ts";
 import { type ServedModel, type ServedModels, serveModels } from "./served.ts";
 
 /** The graph of a model of tensors; an export's lies elsewhere. A protobuf message, so less than 2 GiB. */
@@ -35,6 +36,7 @@ export type FetchModelFile = (
   id: string,
   version: string,
   path: string,
+  size: number,
 ) => AsyncIterable<Uint8Array>;
 
 export interface LoadOptions {
@@ -44,6 +46,8 @@ export interface LoadOptions {
   readonly inferenceTimeoutMs: number;
   readonly cacheBytes: number;
   readonly maxSequences: number;
+  /** Bytes that this process may still take, when asked. */
+  readonly availableBytes: () => number;
 }
 
 type ProvisionedModel = Provisioning["models"][number];
@@ -54,20 +58,29 @@ type AnyModel = ServedModel | TextModel | EmbeddingModel;
  * Fetches, verifies and loads every provisioned model; none is served unless all are.
  *
  * @throws {@link EnclaveError} `model/digest`, `model/manifest`, `model/version`, `model/size`,
- * `model/hash`, `model/metadata`, `model/external-data`, `model/unsupported`, `model/load`,
- * `model/config`, `model/tokenizer`, `model/template`, `model/cache`, `model/memory`, `engine/failed`; ProtocolError `manifest/…`; and whatever `fetchModelFile` throws.
+ * `boot/memory`, `model/hash`, `model/metadata`, `model/external-data`, `model/unsupported`,
+ * `model/load`, `model/config`, `model/tokenizer`, `model/template`, `model/cache`, `model/memory`,
+ * `engine/failed`; ProtocolError `manifest/…`; and whatever `fetchModelFile` throws.
  */
 export async function loadModels(
   provisioning: Provisioning,
   fetchModelFile: FetchModelFile,
   options: LoadOptions,
 ): Promise<ServedModels> {
+  const { log, cacheBytes } = options;
   requireDistinct(provisioning.models);
+  // 1. What is to come is known, to the byte, and there is room for it.
+  const named: NamedModel[] = [];
+  for (const model of provisioning.models) {
+    named.push(await orRefused(model, log, () => readNamed(model)));
+  }
+  requireMemory(neededBytes(named.map(sizeOf), cacheBytes), options.availableBytes(), log);
+  // 2. It comes.
   const engine = await startEngine(options);
   try {
     const models: AnyModel[] = [];
-    for (const model of provisioning.models) {
-      models.push(await loadNamed(engine, model, fetchModelFile, options.log));
+    for (const model of named) {
+      models.push(await orRefused(model, log, () => loadModel(engine, model, fetchModelFile, log)));
     }
     return serveModels(engine, models, provisioning.limits.maxRequestBytes);
   } catch (error) {
@@ -76,46 +89,68 @@ export async function loadModels(
   }
 }
 
-/** {@link loadModel}, with a line in the log that says which model it was. */
-async function loadNamed(
-  engine: Engine,
-  model: ProvisionedModel,
-  fetchModelFile: FetchModelFile,
+/** What `load` gives; where it fails, a line in the log says which model it was. */
+async function orRefused<T>(
+  { id, version }: { readonly id: string; readonly version: string },
   log: Log,
-): Promise<AnyModel> {
+  load: () => Awaitable<T>,
+): Promise<T> {
   try {
-    return await loadModel(engine, model, fetchModelFile, log);
+    return await load();
   } catch (error) {
-    const { id, version } = model;
     log("model-refused", { id, version, code: errorCode(error) });
     throw error;
   }
 }
 
+/** A model whose manifest is the one whose digest the host configured, and PCR16 will commit to. */
+interface NamedModel {
+  readonly id: string;
+  readonly version: string;
+  readonly digest: Uint8Array;
+  readonly entries: readonly ManifestEntry[];
+  /** Path of its graph. */
+  readonly graph: string;
+}
+
+function readNamed({ id, version, digest, manifest }: ProvisionedModel): NamedModel {
+  const found = createHash("sha256").update(manifest).digest();
+  if (!equalBytes(found, digest)) {
+    throw new EnclaveError("model/digest", `${id}/${version}: the manifest has another digest`);
+  }
+  const entries = parseManifest(manifest);
+  return { id, version, digest, entries, graph: requireFiles(id, version, entries) };
+}
+
+function sizeOf({ entries, graph }: NamedModel): ModelSize {
+  const bytes = entries.reduce((sum, { size }) => sum + size, 0);
+  const graphBytes = entries.find(({ path }) => path === graph)?.size ?? 0;
+  return {
+    kind: graph === GRAPH_PATH ? "tensors" : "text",
+    graphBytes,
+    otherBytes: bytes - graphBytes,
+  };
+}
+
 async function loadModel(
   engine: Engine,
-  model: ProvisionedModel,
+  model: NamedModel,
   fetchModelFile: FetchModelFile,
   log: Log,
 ): Promise<AnyModel> {
-  const { id, version } = model;
-  // 1. The manifest is the one whose digest the host configured, and PCR16 will commit to.
-  const digest = createHash("sha256").update(model.manifest).digest();
-  if (!equalBytes(digest, model.digest)) {
-    throw new EnclaveError("model/digest", `${id}/${version}: the manifest has another digest`);
-  }
-  const entries = parseManifest(model.manifest);
-  requireFiles(id, version, entries);
-  // 2. Each file is the one that the manifest names, to the byte.
+  const { id, version, entries } = model;
+  // 1. Each file is the one that the manifest names, to the byte.
   const files = new Map<string, Bytes>();
   for (const entry of entries) {
-    files.set(entry.path, await fetchFile(entry, fetchModelFile(id, version, entry.path)));
+    const chunks = fetchModelFile(id, version, entry.path, entry.size);
+    files.set(entry.path, await fetchFile(entry, chunks));
   }
-  // 3. ONNX Runtime opens the buffers that were hashed. They move to its thread; nobody else has them.
+  // 2. ONNX Runtime opens the buffers that were hashed. They move to its thread; nobody else has them.
   const ref: ModelRef = { id, version, digest: model.digest.slice() };
-  const loaded = isExport([...files.keys()])
-    ? await openExport(engine, files, ref)
-    : await openTensorModel(engine, files, ref);
+  const loaded =
+    model.graph === GRAPH_PATH
+      ? await openTensorModel(engine, files, ref)
+      : await openExport(engine, files, ref);
   const bytes = entries.reduce((sum, entry) => sum + entry.size, 0);
   log("model-loaded", { id, version, bytes });
   return loaded;
@@ -180,7 +215,8 @@ async function fetchFile(entry: ManifestEntry, chunks: AsyncIterable<Uint8Array>
   return bytes;
 }
 
-function requireFiles(id: string, version: string, entries: readonly ManifestEntry[]): void {
+/** The path of the graph, where the files are a model's and of its sizes. */
+function requireFiles(id: string, version: string, entries: readonly ManifestEntry[]): string {
   const paths = entries.map(({ path }) => path);
   const tensors = paths.includes(GRAPH_PATH);
   if (tensors && isExport(paths)) {
@@ -204,6 +240,7 @@ function requireFiles(id: string, version: string, entries: readonly ManifestEnt
       throw new EnclaveError("model/size", `${id}/${version}: ${path} of ${size} bytes`);
     }
   }
+  return graph;
 }
 
 function requireDistinct(models: readonly ProvisionedModel[]): void {

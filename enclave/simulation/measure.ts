@@ -16,7 +16,7 @@ import type { ImageMeasurement } from "./nsm.ts";
 /** Where the repository, or an installed copy of it, begins. */
 export const CODE_ROOT: string = fileURLToPath(new URL("../../", import.meta.url));
 /** The folders the enclave's code is in. */
-const FOLDERS = ["attestation", "enclave", "protocol"];
+const FOLDERS = ["attestation", "enclave", "protocol", "vsock"];
 const LOCKFILE = "package-lock.json";
 /** Files that Node reads when it runs the code. */
 const CODE = /\.(?:ts|json)$/u;

@@ -4,13 +4,10 @@ import { Agent } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import {
-  describeExit,
-  type EnclaveExit,
-  simulatedEnclave,
-  startEnclave,
-} from "../../host/enclave-process.ts";
-import type { LogFields } from "../../host/log.ts";
+import { EnclaveContact } from "../../host/contact.ts";
+import { simulatedEnclave } from "../../host/enclave-command.ts";
+import { describeExit, type EnclaveExit, startEnclave } from "../../host/enclave-process.ts";
+import type { Log, LogFields } from "../../host/log.ts";
 import { serveProvisioning } from "../../host/provision.ts";
 import { scanModels } from "../../host/store.ts";
 import {
@@ -49,14 +46,22 @@ export async function startRealEnclave(maxBodyBytes: number): Promise<RealEnclav
   await mkdir(run);
   const { models } = await scanModels(MODELS);
   const paths = { enclaveSocket: join(run, "e"), provisionSocket: join(run, "p") };
-  const choice = { epochSeconds: 3600, maxBodyBytes, cacheBytes: 1 << 28, maxSequences: 8 };
-  const provision = await serveProvisioning(paths.provisionSocket, models, choice);
+  const choice = {
+    epochSeconds: 3600,
+    maxBodyBytes,
+    cacheBytes: 1 << 28,
+    maxSequences: 8,
+    cpus: 2,
+  };
   const lines: ProcessLine[] = [];
+  const log: Log = (event, fields = {}) => {
+    lines.push({ event, fields });
+  };
+  const services = { kind: "unix", path: paths.provisionSocket } as const;
+  const provision = await serveProvisioning(services, models, choice, new EnclaveContact(log));
   const vendorKey = join(directory, "vendor.pem");
   const command = simulatedEnclave({ ...paths, vendorKey, simulateDebug: false });
-  const started = startEnclave(command, (event, fields = {}) => {
-    lines.push({ event, fields });
-  });
+  const started = startEnclave(command, log);
   const ended: { exit: EnclaveExit | null } = { exit: null };
   void started.exited.then((exit) => {
     ended.exit = exit;

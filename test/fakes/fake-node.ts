@@ -10,6 +10,7 @@ process.exit(
   await runNode({
     argv: process.argv.slice(2),
     enclave: ({ enclaveSocket, provisionSocket, vendorKey }) => ({
+      kind: "process",
       file: process.execPath,
       args: [
         entry,
@@ -18,7 +19,7 @@ process.exit(
         `--vendor-key=${vendorKey}`,
         `--boot=${boot}`,
       ],
-      socketPath: enclaveSocket,
+      address: { kind: "unix", path: enclaveSocket },
     }),
     timing: { ...DEFAULT_TIMING, statusIntervalMs: 100, backoffFirstMs: 50, bootTimeoutMs: 20_000 },
   }),

@@ -87,6 +87,7 @@ export function testTerms(changes: Partial<EpochTerms> = {}): EpochTerms {
 /** A clock that stands still until it is told to go. */
 export class TestClock implements Clock {
   #now: number;
+  #jumped = 0;
   readonly #timers = new Set<{ readonly atMs: number; readonly run: () => void }>();
 
   constructor(startMs: number) {
@@ -94,6 +95,8 @@ export class TestClock implements Clock {
   }
 
   readonly nowMs = (): number => this.#now;
+
+  readonly monotonicMs = (): number => this.#now - this.#jumped;
 
   readonly after = (delayMs: number, run: () => void): (() => void) => {
     const timer = { atMs: this.#now + delayMs, run };
@@ -106,6 +109,7 @@ export class TestClock implements Clock {
   /** Moves on without running anything, as a machine does that slept. */
   jump(ms: number): void {
     this.#now += ms;
+    this.#jumped += ms;
   }
 
   /** Runs what falls due, in its order, and lets what it began settle. */

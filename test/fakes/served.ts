@@ -26,6 +26,7 @@ export const TEST_OPTIONS: LoadOptions = {
   inferenceTimeoutMs: 30_000,
   cacheBytes: 256 * 1024 * 1024,
   maxSequences: 8,
+  availableBytes: () => process.availableMemory(),
 };
 
 export function sha256(bytes: Uint8Array): Uint8Array {

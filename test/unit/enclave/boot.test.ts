@@ -72,6 +72,9 @@ function start(nsm = new SimulatedNsm(vendor, IMAGE, systemClock.nowMs)): Promis
     log: (event: string, fields: LogFields = {}) => {
       if (event === "phase") phases.push(String(fields["phase"]));
     },
+    hostPatienceMs: 0,
+    mixRandomness: () => undefined,
+    availableBytes: () => process.availableMemory(),
   });
 }
 

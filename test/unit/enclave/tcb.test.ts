@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { CODE_ROOT, codeFiles } from "../../../enclave/simulation/measure.ts";
 import {
+  INIT_ENTRY,
   moduleGraph,
   PRODUCTION_ENTRY,
   SIMULATED_ENTRY,
@@ -8,7 +9,7 @@ import {
   tcbText,
 } from "../../tcb.ts";
 
-const production = moduleGraph([PRODUCTION_ENTRY]);
+const production = moduleGraph([PRODUCTION_ENTRY, INIT_ENTRY]);
 const simulated = moduleGraph([SIMULATED_ENTRY]);
 
 describe("the module graph", () => {
@@ -17,16 +18,32 @@ describe("the module graph", () => {
     expect(production.modules).toContain("enclave/engine/worker.ts");
     expect(production.modules).toContain("attestation/receipt.ts");
     expect(production.modules).toContain("protocol/native/index.ts");
+    expect(production.modules).toContain("enclave/nsm/device.ts");
+    expect(production.modules).toContain("enclave/system/kernel.ts");
+    expect(production.modules).toContain("vsock/index.ts");
     expect(simulationIn(production)).toEqual([]);
   });
 
   it("of the simulated entry holds the simulation: the test above can fail", () => {
     expect(simulationIn(simulated)).toContain("enclave/simulation/nsm.ts");
-    for (const path of production.modules) expect(simulated.modules).toContain(path);
+  });
+
+  it("of both entries holds the same from boot.ts on", () => {
+    const shared = moduleGraph(["enclave/boot.ts"]).modules;
+    expect(shared).toContain("enclave/epoch.ts");
+    for (const path of shared) {
+      expect(production.modules).toContain(path);
+      expect(simulated.modules).toContain(path);
+    }
+  });
+
+  it("of the simulated entry holds no device, no vsock and nothing native but the engine", () => {
+    const native = simulated.modules.filter((path) => /^(?:vsock|enclave\/system)\//u.test(path));
+    expect([...native, ...simulated.packages.filter((name) => name === "koffi")]).toEqual([]);
   });
 
   it("holds neither host, client, tests nor the browser's fallback", () => {
-    const foreign = simulated.modules.filter((path) =>
+    const foreign = [...production.modules, ...simulated.modules].filter((path) =>
       /^(?:host|client|test|bench|protocol\/fallback)\//u.test(path),
     );
     expect(foreign).toEqual([]);
@@ -34,11 +51,13 @@ describe("the module graph", () => {
 
   it("is measured, and of packages holds the known ones", async () => {
     const measured = await codeFiles(CODE_ROOT);
-    expect(simulated.modules.filter((path) => !measured.includes(path))).toEqual([]);
-    expect(simulated.packages).toEqual([
+    const loaded = [...production.modules, ...simulated.modules];
+    expect(loaded.filter((path) => !measured.includes(path))).toEqual([]);
+    expect(production.packages).toEqual([
       "@huggingface/jinja",
       "@huggingface/tokenizers",
       "hono",
+      "koffi",
       "onnxruntime-common",
       "onnxruntime-node",
     ]);
