@@ -1,12 +1,18 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { HostError } from "./errors.ts";
+import { parseCount, requireText } from "./flags.ts";
 import {
   DEFAULT_CACHE_SHARE,
+  DEFAULT_CID,
+  DEFAULT_CPUS,
+  DEFAULT_ENCLAVE_PORT,
   DEFAULT_EPOCH_SECONDS,
   DEFAULT_MAX_BODY_BYTES,
   DEFAULT_MAX_IN_FLIGHT,
   DEFAULT_MAX_SEQUENCES,
+  DEFAULT_MEMORY_MIB,
+  DEFAULT_SERVICES_PORT,
   MAX_BODY_BYTES,
   MAX_CACHE_MIB,
   MAX_EPOCH_SECONDS,
@@ -17,6 +23,7 @@ import {
   MIN_CACHE_MIB,
 } from "./limits.ts";
 import type { LogLevel } from "./log.ts";
+import { parseTee, type Tee } from "./tee.ts";
 
 /** Where the node listens: a TCP address, or the path of a Unix socket. */
 export type ListenAddress =
@@ -36,8 +43,7 @@ export interface NodeOptions {
   /** Texts generated at a time. */
   readonly maxSequences: number;
   readonly log: LogLevel;
-  /** The simulated enclave measures as one that a debugger may read: no client should accept it. */
-  readonly simulateDebug: boolean;
+  readonly tee: Tee;
 }
 
 /** A run of the node, or a wish to read how. */
@@ -48,26 +54,32 @@ export const USAGE: string = `usage: countersign node [options]
 
   --models DIR          model repository, DIR/<id>/<version>/model.onnx   (default models)
   --listen ADDRESS      HOST:PORT, [IPV6]:PORT or the path of a socket    (default 127.0.0.1:8480)
-  --tee PLATFORM        simulated                                         (default simulated)
+  --tee PLATFORM        simulated or nitro                                (default simulated)
   --state DIR           keys of the simulation, lock, sockets             (default .countersign)
   --epoch-seconds N     lifetime of the enclave's keys, 1 to ${MAX_EPOCH_SECONDS}          (default ${DEFAULT_EPOCH_SECONDS})
   --max-body BYTES      largest encrypted request                         (default ${DEFAULT_MAX_BODY_BYTES})
   --max-inflight N      requests relayed at once                          (default ${DEFAULT_MAX_IN_FLIGHT})
-  --cache-mib N         memory for texts being generated, in MiB          (default a quarter of this machine's)
+  --cache-mib N         memory for texts being generated, in MiB          (default a quarter of the enclave's)
   --batch N             texts generated at once, 1 to ${MAX_SEQUENCES}                   (default ${DEFAULT_MAX_SEQUENCES})
   --log LEVEL           events, json (every request besides) or none      (default events)
   --simulate-debug      a debug enclave, PCR0 to PCR2 zero: to see clients refuse it
   --help                this text
-`;
 
-/** Platforms that DESIGN names and this release cannot run. */
-const OTHER_PLATFORMS: readonly string[] = [
-  "nitro",
-  "aws-nitro",
-  "aws-nitrotpm",
-  "amd-sev-snp",
-  "intel-tdx",
-];
+with --tee nitro:
+  --image FILE          enclave image (.eif)
+  --cpus N              processors of the enclave                         (default ${DEFAULT_CPUS})
+  --memory MIB          memory of the enclave                             (default ${DEFAULT_MEMORY_MIB})
+  --cid N               its context id                                    (default ${DEFAULT_CID})
+  --enclave ADDRESS     where it listens: vsock:CID:PORT, unix:PATH or
+                        vsock-uds:PATH:PORT                               (default vsock:CID:${DEFAULT_ENCLAVE_PORT})
+  --services ADDRESS    where it finds this host: vsock::PORT or
+                        unix:PATH                                         (default vsock::${DEFAULT_SERVICES_PORT})
+  --runner FILE         a program of yours that takes --image, --cpus, --memory and --cid, and lives in the
+                        foreground for as long as its enclave             (default one that drives nitro-cli)
+  --attach              somebody else runs the enclave: wait for it, and for the next when it ends
+
+It needs no root: for nitro-cli, membership of the group "ne"; for vsock, ports above 1023.
+`;
 
 /**
  * What there is of memory for us.
@@ -91,7 +103,9 @@ export function parseArguments(
 ): Invocation {
   const values = parseFlags(argv);
   if (values.help === true) return { kind: "help" };
-  requireTee(values.tee ?? "simulated");
+  const tee = parseTee(values, directory);
+  // An enclave of hardware has memory of its own.
+  const enclaveBytes = tee.kind === "nitro" ? tee.memoryMib * MIB : memoryBytes;
   return {
     kind: "run",
     options: {
@@ -124,13 +138,13 @@ export function parseArguments(
         parseCount(
           "--cache-mib",
           values["cache-mib"],
-          defaultCacheMib(memoryBytes),
+          defaultCacheMib(enclaveBytes),
           MIN_CACHE_MIB,
           MAX_CACHE_MIB,
         ),
       maxSequences: parseCount("--batch", values.batch, DEFAULT_MAX_SEQUENCES, 1, MAX_SEQUENCES),
       log: parseLogLevel(values.log ?? "events"),
-      simulateDebug: values["simulate-debug"] === true,
+      tee,
     },
   };
 }
@@ -183,42 +197,17 @@ function readFlags(argv: readonly string[]) {
       batch: text,
       log: text,
       "simulate-debug": { type: "boolean" },
+      image: text,
+      cpus: text,
+      memory: text,
+      cid: text,
+      enclave: text,
+      services: text,
+      runner: text,
+      attach: { type: "boolean" },
       help: { type: "boolean", short: "h" },
     },
   });
-}
-
-function requireTee(tee: string): void {
-  if (tee === "simulated") return;
-  if (OTHER_PLATFORMS.includes(tee)) {
-    throw new HostError(
-      "arguments/tee",
-      `this release runs the simulated TEE only; --tee ${tee} is verified by clients but cannot be ` +
-        `run yet. Use --tee simulated, which protects nothing from this machine's owner`,
-    );
-  }
-  throw new HostError("arguments/tee", `--tee ${JSON.stringify(tee)}: want simulated`);
-}
-
-function requireText(flag: string, value: string): string {
-  if (value !== "" && !value.includes("\0")) return value;
-  throw new HostError("arguments/usage", `${flag} is empty: want a path`);
-}
-
-function parseCount(
-  flag: string,
-  text: string | undefined,
-  fallback: number,
-  least: number,
-  most: number,
-): number {
-  if (text === undefined) return fallback;
-  const value = /^[1-9]\d{0,15}$/u.test(text) ? Number(text) : 0;
-  if (value >= least && value <= most) return value;
-  throw new HostError(
-    "arguments/usage",
-    `${flag} ${JSON.stringify(text)}: want a whole number from ${least} to ${most}`,
-  );
 }
 
 function defaultCacheMib(memoryBytes: number): number {

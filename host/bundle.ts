@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { EnclaveAddress } from "./enclave-address.ts";
 import { HostError } from "./errors.ts";
 import { BUNDLE_MAX_AGE_SECONDS, BUNDLE_TIMEOUT_MS, MAX_BUNDLE_BYTES } from "./limits.ts";
 import type { EnclaveView } from "./supervisor.ts";
@@ -24,14 +25,14 @@ interface Entry extends CachedBundle {
  * are then about to go, or gone.
  */
 export class BundleCache {
-  readonly #socketPath: string;
+  readonly #address: EnclaveAddress;
   readonly #enclave: EnclaveView;
   readonly #nowMs: () => number;
   #entry: Entry | null = null;
   #pending: { readonly generation: number; readonly promise: Promise<Entry> } | null = null;
 
-  constructor(socketPath: string, enclave: EnclaveView, nowMs: () => number) {
-    this.#socketPath = socketPath;
+  constructor(address: EnclaveAddress, enclave: EnclaveView, nowMs: () => number) {
+    this.#address = address;
     this.#enclave = enclave;
     this.#nowMs = nowMs;
   }
@@ -64,7 +65,7 @@ export class BundleCache {
   async #fetch(generation: number): Promise<Entry> {
     // Read before asking: an epoch that opens meanwhile makes this entry stale, never fresh.
     const epoch = this.#enclave.status?.epoch ?? null;
-    const answer = await ask(this.#socketPath, {
+    const answer = await ask(this.#address, {
       method: "GET",
       path: "/bundle",
       body: null,

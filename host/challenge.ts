@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { type Refusal, refuse, refuseForNow } from "./answers.ts";
 import type { TokenBucket } from "./bucket.ts";
+import type { EnclaveAddress } from "./enclave-address.ts";
 import { HostError } from "./errors.ts";
 import { CHALLENGE_TIMEOUT_MS, MAX_BUNDLE_BYTES, MAX_CHALLENGE_BODY_BYTES } from "./limits.ts";
 import type { EnclaveView } from "./supervisor.ts";
@@ -16,13 +17,18 @@ const MEDIA_JSON = /^application\/json[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?$
 
 /** Answers challenges: a fresh document over the client's own nonce. */
 export class Challenger {
-  readonly #socketPath: string;
+  readonly #address: EnclaveAddress;
   readonly #enclave: EnclaveView;
   readonly #bucket: TokenBucket;
   readonly #nowMs: () => number;
 
-  constructor(socketPath: string, enclave: EnclaveView, bucket: TokenBucket, nowMs: () => number) {
-    this.#socketPath = socketPath;
+  constructor(
+    address: EnclaveAddress,
+    enclave: EnclaveView,
+    bucket: TokenBucket,
+    nowMs: () => number,
+  ) {
+    this.#address = address;
     this.#enclave = enclave;
     this.#bucket = bucket;
     this.#nowMs = nowMs;
@@ -51,7 +57,7 @@ export class Challenger {
   }
 
   async #ask(nonce: Uint8Array): Promise<Refusal | { readonly bundle: Uint8Array }> {
-    const answer = await ask(this.#socketPath, {
+    const answer = await ask(this.#address, {
       method: "POST",
       path: "/challenge",
       body: nonce,

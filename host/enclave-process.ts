@@ -1,16 +1,13 @@
+/** An enclave that runs, however it came to: when it serves, when and how it ended. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { MAX_LOG_LINE_BYTES, MAX_STDERR_BYTES } from "./limits.ts";
-import { splitLines } from "./lines.ts";
+import { watchAttached } from "./attached.ts";
+import type { EnclaveCommand } from "./enclave-command.ts";
+import { EnclaveAccount, EnclaveLogReader, type MemoryNeed } from "./enclave-log.ts";
+import { systemCode } from "./errors.ts";
+import { LOG_DRAIN_MS, MAX_STDERR_BYTES, MIB, RUNNER_STOP_MS } from "./limits.ts";
 import type { Log } from "./log.ts";
-
-/** What runs as the enclave, and where it listens. */
-export interface EnclaveCommand {
-  readonly file: string;
-  readonly args: readonly string[];
-  readonly socketPath: string;
-}
+import { answersServing } from "./status.ts";
 
 /** How an enclave ended. */
 export interface EnclaveExit {
@@ -20,66 +17,45 @@ export interface EnclaveExit {
   readonly reason: string | null;
   /** The model that it refused, as `id/version`, if that was why. */
   readonly model: string | null;
-  /** The end of its standard error: a crash at start says why only there. */
-  readonly stderr: string;
+  /** What its models need, and what it found. */
+  readonly memory: MemoryNeed | null;
+  /** The end of its program's standard error: a crash at start says why only there. */
+  readonly detail: string;
 }
 
 /** A started enclave. */
 export interface EnclaveProcess {
-  /** Settles with true in phase "serving", with false when the process ended before. */
+  /** Settles with true in phase "serving", with false when it ended before. */
   readonly served: Promise<boolean>;
   readonly exited: Promise<EnclaveExit>;
   /** Asks it to end, and makes it end after `graceMs`. */
   stop(graceMs: number): Promise<EnclaveExit>;
-  /** Ends it at once. Synchronous, so that an exit handler can. */
+  /** Ends it as soon as can be. Synchronous, so that an exit handler can. */
   kill(): void;
-}
-
-/** The simulated TEE: the enclave's own entry as a process of this machine, and nothing more. */
-export function simulatedEnclave(paths: {
-  readonly enclaveSocket: string;
-  readonly provisionSocket: string;
-  readonly vendorKey: string;
-  readonly simulateDebug: boolean;
-}): EnclaveCommand {
-  const entry = fileURLToPath(new URL("../enclave/simulated.ts", import.meta.url));
-  const sockets = ["--listen", paths.enclaveSocket, "--provision", paths.provisionSocket];
-  const debug = paths.simulateDebug ? ["--debug"] : [];
-  return {
-    file: process.execPath,
-    args: [entry, ...sockets, "--vendor-key", paths.vendorKey, ...debug],
-    socketPath: paths.enclaveSocket,
-  };
 }
 
 /** The enclave's environment, whole: what the host has in its own is none of its business. */
 const ENVIRONMENT = { ORT_DISABLE_TELEMETRY: "1", NODE_ENV: "production" };
 
-/**
- * Fields of the enclave's log lines that the host writes to its own log, when they hold a number,
- * a boolean or a short word. It writes nothing else: the log is no way out for content.
- */
-const FORWARDED: readonly string[] = [
-  "phase",
-  "code",
-  "id",
-  "version",
-  "bytes",
-  "models",
-  "sequence",
-  "notBefore",
-  "notAfter",
-  "exchanges",
-  "index",
-  "status",
-];
-const WORD = /^[A-Za-z0-9._:/-]{1,64}$/u;
-/** Of an aborted exchange: nobody else has its receipt, and the epoch's indices have no gaps. */
-const RECEIPT = /^[A-Za-z0-9+/]{1,2048}={0,2}$/u;
-
 /** Starts the enclave. A failure to start is an exit like any other. */
 export function startEnclave(command: EnclaveCommand, log: Log): EnclaveProcess {
-  rmSync(command.socketPath, { force: true });
+  switch (command.kind) {
+    case "process":
+      return startProcess(command, log);
+    case "runner":
+      return startRunner(command, log);
+    case "attached":
+      return watchAttached(command);
+    default:
+      return command satisfies never;
+  }
+}
+
+function startProcess(
+  command: Extract<EnclaveCommand, { kind: "process" }>,
+  log: Log,
+): EnclaveProcess {
+  if (command.address.kind === "unix") rmSync(command.address.path, { force: true });
   const child = spawn(command.file, command.args, {
     env: ENVIRONMENT,
     // The channel carries no messages. It closes when this process dies, however it dies: a
@@ -88,49 +64,106 @@ export function startEnclave(command: EnclaveCommand, log: Log): EnclaveProcess 
     // Its own process group: Ctrl-C on a terminal is for the host, which stops the enclave last.
     detached: true,
   });
-  const serving = Promise.withResolvers<boolean>();
-  let reason: string | null = null;
-  let model: string | null = null;
-  const readLine = (text: string): void => {
-    const line = parseLine(text);
-    if (line === null) return;
-    const phase = line.get("phase");
-    if (line.get("event") === "phase" && phase === "serving") serving.resolve(true);
-    if (line.get("event") === "closed") reason = word(line.get("code")) ?? reason;
-    if (line.get("event") === "model-refused") {
-      model = `${word(line.get("id")) ?? ""}/${word(line.get("version")) ?? ""}`;
-    }
-    forward(line, log);
-  };
-  const dropped = (): void => {
-    log("enclave-line-dropped");
-  };
-  child.stdout?.on("data", splitLines(MAX_LOG_LINE_BYTES, readLine, dropped));
-  const stderr = keepEnd(child);
-  const exited = exitOf(child, () => ({ reason, model, stderr: stderr() }));
-  void exited.then(() => {
-    serving.resolve(false);
-  });
+  const account = new EnclaveAccount();
+  readOutput(child, new EnclaveLogReader("enclave", log, (line) => account.read(line)));
+  const exited = exitOf(child, () => Promise.resolve(account));
   const kill = (): void => {
     child.kill("SIGKILL");
   };
   return {
-    served: serving.promise,
+    served: Promise.race([account.serving.then(() => true), exited.then(() => false)]),
     exited,
     kill,
-    stop: async (graceMs) => {
-      child.kill("SIGTERM");
-      const timer = setTimeout(kill, graceMs);
-      const exit = await exited;
-      clearTimeout(timer);
-      return exit;
-    },
+    stop: (graceMs) => stopChild(child, exited, graceMs, kill),
   };
+}
+
+/**
+ * A runner ends its enclave when it gets SIGTERM, and when its standard input closes: that is how it
+ * learns that this process died. Killed outright it would leave the enclave behind.
+ */
+function startRunner(
+  command: Extract<EnclaveCommand, { kind: "runner" }>,
+  log: Log,
+): EnclaveProcess {
+  const { contact, address } = command;
+  const account = new EnclaveAccount();
+  // Who asks for models is an enclave that boots: what another one's leftover says, or answers, must not
+  // count as this one's.
+  const provisioned = Promise.withResolvers<void>();
+  let boots = false;
+  contact.forget();
+  const stopListening = contact.listen({
+    provisioned: () => {
+      boots = true;
+      provisioned.resolve();
+    },
+    line: (line) => {
+      if (boots || line.get("event") !== "phase") account.read(line);
+    },
+  });
+  const child = spawn(command.file, command.args, {
+    stdio: ["pipe", "pipe", "pipe"],
+    detached: true,
+  });
+  child.stdin?.on("error", () => undefined);
+  readOutput(child, new EnclaveLogReader("runner", log, () => undefined));
+  // What it left behind of its own, a machine monitor above all, would be in the next one's way.
+  child.on("exit", () => {
+    killGroup(child);
+  });
+  const over = new AbortController();
+  const exited = exitOf(child, async () => {
+    over.abort();
+    await contact.drained(LOG_DRAIN_MS);
+    stopListening();
+    return account;
+  });
+  const kill = (): void => {
+    killGroup(child);
+  };
+  const serving = provisioned.promise.then(() =>
+    Promise.race([account.serving.then(() => true), answersServing(address, over.signal)]),
+  );
+  return {
+    served: Promise.race([serving, exited.then(() => false)]),
+    exited,
+    kill: () => {
+      child.stdin?.destroy();
+      child.kill("SIGTERM");
+      setTimeout(kill, RUNNER_STOP_MS).unref();
+    },
+    stop: (graceMs) => stopChild(child, exited, graceMs, kill),
+  };
+}
+
+async function stopChild(
+  child: ChildProcess,
+  exited: Promise<EnclaveExit>,
+  graceMs: number,
+  kill: () => void,
+): Promise<EnclaveExit> {
+  child.kill("SIGTERM");
+  const timer = setTimeout(kill, graceMs);
+  const exit = await exited;
+  clearTimeout(timer);
+  return exit;
+}
+
+/** A runner's own children are in its group. */
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, "SIGKILL");
+  } catch (error) {
+    if (systemCode(error) !== "ESRCH") throw error;
+  }
 }
 
 const CHANGED =
   ". The model's files are not those that were hashed a moment ago: let them be, and start again";
-const ADVICE: ReadonlyMap<string, string> = new Map([
+/** For a reason that came with a model. */
+const MODEL_ADVICE: ReadonlyMap<string, string> = new Map([
   ["model/hash", CHANGED],
   ["model/size", CHANGED],
   ["provision/status", CHANGED],
@@ -138,35 +171,63 @@ const ADVICE: ReadonlyMap<string, string> = new Map([
 
 /** One line for a person: how it ended, and why if it said so. */
 export function describeExit(exit: EnclaveExit): string {
-  const how = exit.signal === null ? `with status ${exit.code ?? "unknown"}` : `by ${exit.signal}`;
+  const ended = `ended${howItEnded(exit)}`;
   if (exit.reason !== null) {
-    if (exit.model === null) return `ended ${how}: ${exit.reason}`;
-    return `ended ${how}: ${exit.reason} (${exit.model})${ADVICE.get(exit.reason) ?? ""}`;
+    if (exit.model === null) return `${ended}: ${exit.reason}${describeMemory(exit)}`;
+    return `${ended}: ${exit.reason} (${exit.model})${MODEL_ADVICE.get(exit.reason) ?? ""}`;
   }
-  const detail = exit.stderr.trim();
-  return detail === "" ? `ended ${how}` : `ended ${how}: ${detail}`;
+  const detail = exit.detail.trim();
+  return detail === "" ? ended : `${ended}: ${detail}`;
+}
+
+function describeMemory({ reason, memory }: EnclaveExit): string {
+  if (reason !== "boot/memory" || memory === null) return "";
+  const [need, have] = [memory.needBytes, memory.haveBytes].map((bytes) => Math.ceil(bytes / MIB));
+  return (
+    `. The models need ${need} MiB, and the enclave has ${have}: give it more (--memory, with ` +
+    "--tee nitro), or texts less (--cache-mib)"
+  );
+}
+
+function howItEnded({ code, signal }: EnclaveExit): string {
+  if (signal !== null) return ` by ${signal}`;
+  return code === null ? "" : ` with status ${code}`;
 }
 
 /** Its output may outlive it in a child of its own: after this the exit counts without it. */
 const OUTPUT_DRAIN_MS = 1000;
 
+/** @param lastWords - asked for once it has ended. */
 function exitOf(
   child: ChildProcess,
-  rest: () => Pick<EnclaveExit, "reason" | "model" | "stderr">,
+  lastWords: () => Promise<EnclaveAccount>,
 ): Promise<EnclaveExit> {
-  return new Promise((resolve) => {
-    child.on("error", (error) => {
-      if (child.pid !== undefined) return;
-      resolve({ code: null, signal: null, ...rest(), stderr: error.message });
-    });
-    child.on("exit", (code, signal) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        resolve({ code, signal, ...rest() });
-      };
-      const timer = setTimeout(done, OUTPUT_DRAIN_MS);
-      child.on("close", done);
-    });
+  const stderr = keepEnd(child);
+  const { promise, resolve } = Promise.withResolvers<Pick<EnclaveExit, "code" | "signal">>();
+  let failure: string | null = null;
+  child.on("error", (error) => {
+    if (child.pid !== undefined) return;
+    failure = error.message;
+    resolve({ code: null, signal: null });
+  });
+  child.on("exit", (code, signal) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve({ code, signal });
+    };
+    const timer = setTimeout(done, OUTPUT_DRAIN_MS);
+    child.on("close", done);
+  });
+  return promise.then(async (how) => {
+    const { reason, model, memory } = await lastWords();
+    return { ...how, reason, model, memory, detail: failure ?? stderr() };
+  });
+}
+
+function readOutput(child: ChildProcess, reader: EnclaveLogReader): void {
+  child.stdout?.on("data", reader.stream());
+  child.stdout?.on("close", () => {
+    reader.flush();
   });
 }
 
@@ -176,34 +237,4 @@ function keepEnd(child: ChildProcess): () => string {
     kept = Buffer.concat([kept, chunk]).subarray(-MAX_STDERR_BYTES);
   });
   return () => kept.toString("utf8");
-}
-
-function parseLine(text: string): ReadonlyMap<string, unknown> | null {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return null;
-  }
-  return typeof value === "object" && value !== null ? new Map(Object.entries(value)) : null;
-}
-
-/** An event of one exchange is told apart, so that the log's level can leave it out. */
-function forward(line: ReadonlyMap<string, unknown>, log: Log): void {
-  const what = word(line.get("event"));
-  if (what === null) return;
-  const fields: Record<string, string | number | boolean> = { what };
-  for (const name of FORWARDED) {
-    const value = line.get(name);
-    if (typeof value === "number" || typeof value === "boolean") fields[name] = value;
-    const text = word(value);
-    if (text !== null) fields[name] = text;
-  }
-  const receipt = line.get("receipt");
-  if (typeof receipt === "string" && RECEIPT.test(receipt)) fields["receipt"] = receipt;
-  log(line.has("index") ? "enclave-exchange" : "enclave", fields);
-}
-
-function word(value: unknown): string | null {
-  return typeof value === "string" && WORD.test(value) ? value : null;
 }

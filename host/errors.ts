@@ -20,6 +20,8 @@ export type HostErrorCode =
   | "listen/refused"
   // The enclave and the sockets to it
   | "socket/path"
+  | "services/vsock"
+  | "enclave/image"
   | "enclave/boot"
   | "enclave/timeout"
   | "enclave/stopped"

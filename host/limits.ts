@@ -77,7 +77,40 @@ export const BACKOFF_MAX_MS = 15_000;
 export const BACKOFF_RESET_MS = 60_000;
 export const ENCLAVE_STOP_MS = 3000;
 export const MAX_LOG_LINE_BYTES: number = 4 * KIB;
+/** Lines of an enclave's log that are read; what comes faster is counted and dropped. */
+export const LOG_LINES_PER_SECOND = 1000;
+export const LOG_BURST_LINES = 4096;
 export const MAX_STDERR_BYTES: number = 4 * KIB;
+
+/** A connection to the enclave is made within this time. */
+export const DIAL_TIMEOUT_MS = 10_000;
+/** A runner has this long to end its enclave: freeing gibibytes of huge pages takes a while. */
+export const RUNNER_STOP_MS = 6000;
+/** What a dead enclave said last may still be on its way. */
+export const LOG_DRAIN_MS = 1000;
+/** Until an enclave serves, it is asked this often whether it does. */
+export const BOOT_PROBE_MS = 250;
+/** Connections to the services: an enclave fetches one file at a time, beside its log. */
+export const MAX_SERVICE_CONNECTIONS = 32;
+
+/** `nitro-cli`: one call of it, what it may print, and how often it is asked whether the enclave runs. */
+export const NITRO_CLI_TIMEOUT_MS = 120_000;
+export const MAX_NITRO_OUTPUT_BYTES: number = 64 * KIB;
+export const DESCRIBE_INTERVAL_MS = 1000;
+export const DESCRIBE_FAILURES = 3;
+
+/** Enclaves of hardware: `--cpus`, `--memory`, `--cid`, and the ports on both sides. */
+export const DEFAULT_CPUS = 2;
+export const MAX_CPUS = 256;
+export const DEFAULT_MEMORY_MIB = 2048;
+export const MIN_MEMORY_MIB = 64;
+export const MAX_MEMORY_MIB: number = 4 * MIB;
+/** Below 4 are the hypervisor, loopback, the parent of a plain machine and that of an enclave. */
+export const MIN_CID = 4;
+export const MAX_CID = 0xffff_fffe;
+export const DEFAULT_CID = 16;
+export const DEFAULT_ENCLAVE_PORT = 5000;
+export const DEFAULT_SERVICES_PORT = 7000;
 
 /** After Ctrl-C, exchanges have this long to finish. */
 export const STOP_GRACE_MS = 5000;

@@ -101,7 +101,7 @@ function listenError(address: ListenAddress, error: Error): HostError {
 }
 
 /** A socket file that nobody answers at is left from a node that died. */
-function removeAbandonedSocket(path: string): Promise<void> {
+export function removeAbandonedSocket(path: string): Promise<void> {
   return new Promise((resolve) => {
     const probe = createConnection(path);
     probe.once("connect", () => {

@@ -1,16 +1,21 @@
 /** A whole node: lock, models, sockets, enclave, public address, in this order, undone in reverse. */
+import { access, constants } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { createHostListener } from "./app.ts";
 import type { NodeOptions } from "./args.ts";
 import { TokenBucket } from "./bucket.ts";
 import { BundleCache } from "./bundle.ts";
 import { Challenger } from "./challenge.ts";
-import type { EnclaveCommand } from "./enclave-process.ts";
-import { HostError } from "./errors.ts";
+import { EnclaveContact } from "./contact.ts";
+import type { EnclaveCommand, EnclaveSetting } from "./enclave-command.ts";
+import type { EnclaveAddress, ServicesAddress } from "./enclave-address.ts";
+import { HostError, systemCode } from "./errors.ts";
 import {
   ANSWER_TIMEOUT_MS,
   CHALLENGE_BURST,
   CHALLENGES_PER_SECOND,
   IDLE_TIMEOUT_MS,
+  RUNNER_STOP_MS,
   STOP_GRACE_MS,
 } from "./limits.ts";
 import { formatAddress, listenPublicly, type PublicServer } from "./listen.ts";
@@ -23,13 +28,8 @@ import { type ModelStore, scanModels } from "./store.ts";
 import { Supervisor, type SupervisorTiming } from "./supervisor.ts";
 import { openUpstream, type Upstream } from "./upstream.ts";
 
-/** What makes the enclave: the paths are the node's, the program is the caller's. */
-export type EnclaveFactory = (paths: {
-  readonly enclaveSocket: string;
-  readonly provisionSocket: string;
-  readonly vendorKey: string;
-  readonly simulateDebug: boolean;
-}) => EnclaveCommand;
+/** What makes the enclave: paths and wishes are the node's, the program is the caller's. */
+export type EnclaveFactory = (setting: EnclaveSetting) => EnclaveCommand;
 
 export interface NodeParts {
   readonly options: NodeOptions;
@@ -66,6 +66,7 @@ export class Node {
   async start(): Promise<string> {
     const { options, log } = this.#parts;
     try {
+      await requireImage(options);
       const state = openState(options.state, formatAddress(options.listen));
       this.#state = state;
       this.#onStop(() => {
@@ -74,11 +75,15 @@ export class Node {
       if (state.lock.takenOver !== null) log("lock-taken-over", { pid: state.lock.takenOver.pid });
       const store = await scanModels(options.models);
       this.#logStore(store);
-      const supervisor = this.#supervise(state);
-      const url = await this.#listen(state, supervisor);
+      const contact = new EnclaveContact(log);
+      const command = this.#command(state, contact);
+      const supervisor = this.#supervise(command);
+      const url = await this.#listen(command.address, supervisor);
       state.lock.update(url);
       log("bound", { url, pid: process.pid });
-      const provision = await serveProvisioning(state.provisionSocket, store.models, options);
+      const services = servicesOf(options, state);
+      const choice = { ...options, cpus: cpusOf(options) };
+      const provision = await serveProvisioning(services, store.models, choice, contact);
       this.#onStop(() => provision.close());
       this.#requireGoingOn();
       this.#onStop(() => supervisor.stop());
@@ -118,23 +123,27 @@ export class Node {
     this.#state?.close();
   }
 
-  #supervise(state: NodeState): Supervisor {
-    const { enclave, timing, log, options } = this.#parts;
+  #command(state: NodeState, contact: EnclaveContact): EnclaveCommand {
+    const { enclave, options } = this.#parts;
     const { enclaveSocket, provisionSocket, vendorKey } = state;
-    const { simulateDebug } = options;
-    const command = enclave({ enclaveSocket, provisionSocket, vendorKey, simulateDebug });
-    const supervisor = new Supervisor(command, timing, log);
+    return enclave({ tee: options.tee, enclaveSocket, provisionSocket, vendorKey, contact });
+  }
+
+  #supervise(command: EnclaveCommand): Supervisor {
+    const { timing, log } = this.#parts;
+    const ours = command.kind === "process" ? timing : { ...timing, stopMs: RUNNER_STOP_MS };
+    const supervisor = new Supervisor(command, ours, log);
     this.#supervisor = supervisor;
     return supervisor;
   }
 
   /** Binds early: a taken port must not wait for the models to load. Until then it answers 503. */
-  async #listen(state: NodeState, supervisor: Supervisor): Promise<string> {
+  async #listen(enclave: EnclaveAddress, supervisor: Supervisor): Promise<string> {
     const { options, log } = this.#parts;
     const inFlight = this.#inFlight;
     const perRequest = options.log === "json" ? log : null;
     const observer = new Observer(supervisor, () => inFlight.count, perRequest);
-    const upstream = openUpstream(state.enclaveSocket, options.maxInFlight);
+    const upstream = openUpstream(enclave, options.maxInFlight);
     this.#upstream = upstream;
     const nowMs = (): number => performance.now();
     const bucket = new TokenBucket(CHALLENGES_PER_SECOND, CHALLENGE_BURST, nowMs());
@@ -150,8 +159,8 @@ export class Node {
         idleTimeoutMs: IDLE_TIMEOUT_MS,
         answerTimeoutMs: ANSWER_TIMEOUT_MS,
       },
-      bundles: new BundleCache(state.enclaveSocket, supervisor, nowMs),
-      challenger: new Challenger(state.enclaveSocket, supervisor, bucket, nowMs),
+      bundles: new BundleCache(enclave, supervisor, nowMs),
+      challenger: new Challenger(enclave, supervisor, bucket, nowMs),
       stopping: () => this.#stopping,
     });
     const server = await listenPublicly(options.listen, listener, options.maxInFlight);
@@ -184,4 +193,29 @@ export class Node {
   async #unwind(): Promise<void> {
     for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) await undo();
   }
+}
+
+/** Before minutes are spent on hashing models. That it is an image is for the runner to find. */
+async function requireImage({ tee }: NodeOptions): Promise<void> {
+  if (tee.kind !== "nitro" || tee.run.kind !== "runner") return;
+  const { image, program } = tee.run;
+  await requireFile(image, constants.R_OK);
+  // It may be one that can be run and not read.
+  if (program !== null) await requireFile(program, constants.F_OK);
+}
+
+async function requireFile(file: string, mode: number): Promise<void> {
+  await access(file, mode).catch((error: unknown) => {
+    const found = `cannot read ${file}: ${systemCode(error) ?? "error"}`;
+    throw new HostError("enclave/image", found, { cause: error });
+  });
+}
+
+function servicesOf({ tee }: NodeOptions, state: NodeState): ServicesAddress {
+  return tee.kind === "simulated" ? { kind: "unix", path: state.provisionSocket } : tee.services;
+}
+
+/** Processors of the enclave: the simulation has this machine's. */
+function cpusOf({ tee }: NodeOptions): number {
+  return tee.kind === "simulated" ? availableParallelism() : tee.cpus;
 }

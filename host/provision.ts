@@ -1,16 +1,16 @@
-/** What the enclave reads at boot, over a Unix socket of its own: its configuration and its models. */
-import { chmod } from "node:fs/promises";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { availableParallelism } from "node:os";
+/** What the enclave dials its host for: its configuration and its models, and somewhere to tell its log. */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { encodeProvisioning, type Provisioning } from "@countersign/protocol";
-import { HostError, systemCode } from "./errors.ts";
+import type { EnclaveContact } from "./contact.ts";
+import type { ServicesAddress } from "./enclave-address.ts";
 import {
   INFERENCE_TIMEOUT_MS,
   MAX_INTRA_OP_THREADS,
   QUEUE_LENGTH,
   REPLAY_SLOTS,
 } from "./limits.ts";
+import { bindServices } from "./services.ts";
 import { openModelFile, type StoredFile, type StoredModel } from "./store.ts";
 
 /** What the command line decides of the enclave's configuration. */
@@ -19,6 +19,8 @@ export interface ProvisioningChoice {
   readonly maxBodyBytes: number;
   readonly cacheBytes: number;
   readonly maxSequences: number;
+  /** Of the enclave. */
+  readonly cpus: number;
 }
 
 /** The boot configuration: every model of the store, and the limits. */
@@ -36,7 +38,7 @@ export function provisioningOf(
       epochOverlapSeconds: choice.epochSeconds,
       inferenceTimeoutMs: INFERENCE_TIMEOUT_MS,
       replaySlots: REPLAY_SLOTS,
-      intraOpThreads: Math.min(MAX_INTRA_OP_THREADS, availableParallelism()),
+      intraOpThreads: Math.min(MAX_INTRA_OP_THREADS, choice.cpus),
       cacheBytes: choice.cacheBytes,
       maxSequences: choice.maxSequences,
     },
@@ -49,33 +51,33 @@ export interface ProvisionServer {
 }
 
 /**
- * Serves `GET /provisioning` and `GET /models/<id>/<version>/<path>` at `socketPath`, mode 0600.
+ * Serves `GET /provisioning`, `GET /models/<id>/<version>/<path>` and `POST /log` at `address`.
  *
  * A path is looked up among the manifests' own; it never reaches the file system.
+ *
+ * @throws {@link HostError} `socket/path`, `services/vsock`.
  */
 export async function serveProvisioning(
-  socketPath: string,
+  address: ServicesAddress,
   models: readonly StoredModel[],
   choice: ProvisioningChoice,
+  contact: EnclaveContact,
 ): Promise<ProvisionServer> {
   const configuration = encodeProvisioning(provisioningOf(models, choice));
   const files = new Map<string, StoredFile>();
   for (const { id, version, files: stored } of models) {
     for (const file of stored) files.set(`/models/${id}/${version}/${file.path}`, file);
   }
-  const server = createServer((incoming, outgoing) => {
+  // A log is a request that takes as long as its enclave lives.
+  const server = createServer({ requestTimeout: 0 }, (incoming, outgoing) => {
+    if (incoming.method === "POST" && incoming.url === "/log") {
+      contact.take(incoming, outgoing);
+      return;
+    }
+    if (incoming.method === "GET" && incoming.url === "/provisioning") contact.provisioned();
     void serveOne(incoming, outgoing, configuration, files);
   });
-  await listenPrivately(server, socketPath);
-  return {
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => {
-          resolve();
-        });
-        server.closeAllConnections();
-      }),
-  };
+  return await bindServices(server, address);
 }
 
 async function serveOne(
@@ -137,16 +139,4 @@ function decodePath(url: string): string | null {
   } catch {
     return null;
   }
-}
-
-async function listenPrivately(server: Server, socketPath: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) => {
-      const found = `cannot listen at ${socketPath}: ${systemCode(error) ?? "error"}`;
-      reject(new HostError("socket/path", found, { cause: error }));
-    });
-    server.listen(socketPath, resolve);
-  });
-  // Its directory is 0700 already; this is the second bolt.
-  await chmod(socketPath, 0o600);
 }

@@ -19,7 +19,7 @@ import {
 import type { Observer, Outcome } from "./observe.ts";
 import { outcomeOf } from "./observe.ts";
 import type { EnclaveView } from "./supervisor.ts";
-import type { Upstream } from "./upstream.ts";
+import { ENCLAVE_HOST, type Upstream } from "./upstream.ts";
 
 export interface RelayLimits {
   readonly maxBodyBytes: number;
@@ -150,8 +150,8 @@ class Exchange {
     inFlight.enter();
     const length = this.#incoming.headers["content-length"];
     const sent = request({
-      socketPath: upstream.socketPath,
       agent: upstream.agent,
+      host: ENCLAVE_HOST,
       method: "POST",
       path: "/gateway",
       headers: {

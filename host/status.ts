@@ -1,5 +1,7 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { EnclaveAddress } from "./enclave-address.ts";
 import { HostError } from "./errors.ts";
-import { MAX_STATUS_BYTES } from "./limits.ts";
+import { BOOT_PROBE_MS, MAX_STATUS_BYTES, STATUS_TIMEOUT_MS } from "./limits.ts";
 import { ask } from "./upstream.ts";
 
 /** What the enclave's `GET /status` says, as far as the host uses it. */
@@ -15,17 +17,38 @@ export interface EnclaveStatus {
 }
 
 /**
- * Asks the enclave at `socketPath` how it is.
+ * Asks the enclave at `address` how it is.
  *
  * @throws {@link HostError} `enclave/unreachable`, `enclave/timeout`, `enclave/answer`.
  */
-export async function askStatus(socketPath: string, timeoutMs: number): Promise<EnclaveStatus> {
+export async function askStatus(
+  address: EnclaveAddress,
+  timeoutMs: number,
+): Promise<EnclaveStatus> {
   const question = { method: "GET", path: "/status", body: null } as const;
-  const answer = await ask(socketPath, { ...question, maxBytes: MAX_STATUS_BYTES, timeoutMs });
+  const answer = await ask(address, { ...question, maxBytes: MAX_STATUS_BYTES, timeoutMs });
   if (answer.status !== 200) {
     throw new HostError("enclave/answer", `GET /status answered ${answer.status}`);
   }
   return parseStatus(Buffer.from(answer.bytes).toString("utf8"));
+}
+
+/** Asks until the enclave says that it serves: true. False: `signal` came first. */
+export async function answersServing(
+  address: EnclaveAddress,
+  signal: AbortSignal,
+): Promise<boolean> {
+  while (!signal.aborted) {
+    try {
+      const { phase } = await askStatus(address, STATUS_TIMEOUT_MS);
+      if (phase === "serving") return !signal.aborted;
+    } catch (error) {
+      // Nobody listens yet.
+      if (!(error instanceof HostError)) throw error;
+    }
+    await delay(BOOT_PROBE_MS);
+  }
+  return false;
 }
 
 /** @throws {@link HostError} `enclave/answer`. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { EnclaveCommand } from "./enclave-command.ts";
 import {
   describeExit,
-  type EnclaveCommand,
   type EnclaveExit,
   type EnclaveProcess,
   startEnclave,
@@ -54,6 +54,11 @@ export const DEFAULT_TIMING: SupervisorTiming = {
   stopMs: ENCLAVE_STOP_MS,
 };
 
+type BootOutcome =
+  | { readonly kind: "serving"; readonly process: EnclaveProcess }
+  | { readonly kind: "exited"; readonly exit: EnclaveExit }
+  | { readonly kind: "timeout" };
+
 /**
  * Keeps one enclave running.
  *
@@ -104,7 +109,7 @@ export class Supervisor implements EnclaveView {
     if (this.#stopping.signal.aborted) {
       throw new HostError("enclave/stopped", "stopped before the enclave started");
     }
-    const outcome = await this.#boot();
+    const outcome = await this.#firstBoot();
     if (this.#stopping.signal.aborted) {
       throw new HostError("enclave/stopped", "stopped before the enclave served");
     }
@@ -134,6 +139,17 @@ export class Supervisor implements EnclaveView {
     this.#process?.kill();
   }
 
+  /** Whoever runs an attached enclave starts another when one fails: that is not ours to give up on. */
+  async #firstBoot(): Promise<BootOutcome> {
+    for (;;) {
+      const outcome = await this.#boot();
+      if (this.#command.kind !== "attached" || outcome.kind !== "exited") return outcome;
+      if (this.#stopping.signal.aborted) return outcome;
+      this.#logExit(outcome.exit, 0);
+      if (await interrupted(this.#timing.backoffFirstMs, this.#stopping.signal)) return outcome;
+    }
+  }
+
   async #keep(first: EnclaveProcess): Promise<void> {
     let running: EnclaveProcess | null = first;
     let failures = 0;
@@ -148,10 +164,7 @@ export class Supervisor implements EnclaveView {
         if (uptimeMs >= this.#timing.backoffResetMs) failures = 0;
         this.#logExit(exit, uptimeMs);
       }
-      const pauseMs = Math.min(
-        this.#timing.backoffMaxMs,
-        this.#timing.backoffFirstMs * 2 ** Math.min(failures, 16),
-      );
+      const pauseMs = this.#pauseMs(failures);
       const interruptedPause = await interrupted(pauseMs, this.#stopping.signal);
       // No await from here to the start of the process: a stop comes before or finds it.
       if (interruptedPause || this.#stopping.signal.aborted) return;
@@ -160,6 +173,13 @@ export class Supervisor implements EnclaveView {
       this.#log("enclave-restarting", { restarts: this.#restarts, afterMs: pauseMs });
       running = await this.#restart();
     }
+  }
+
+  /** Waiting for an enclave that somebody else starts costs it nothing, so it is not put off. */
+  #pauseMs(failures: number): number {
+    const { backoffFirstMs, backoffMaxMs } = this.#timing;
+    if (this.#command.kind === "attached") return backoffFirstMs;
+    return Math.min(backoffMaxMs, backoffFirstMs * 2 ** Math.min(failures, 16));
   }
 
   async #restart(): Promise<EnclaveProcess | null> {
@@ -180,18 +200,17 @@ export class Supervisor implements EnclaveView {
   }
 
   /** Starts a process and waits until it serves, ends, or takes too long. */
-  async #boot(): Promise<
-    | { readonly kind: "serving"; readonly process: EnclaveProcess }
-    | { readonly kind: "exited"; readonly exit: EnclaveExit }
-    | { readonly kind: "timeout" }
-  > {
+  async #boot(): Promise<BootOutcome> {
     const started = startEnclave(this.#command, this.#log);
     this.#process = started;
     let late = false;
-    const timer = setTimeout(() => {
+    const giveUp = (): void => {
       late = true;
       started.kill();
-    }, this.#timing.bootTimeoutMs);
+    };
+    const isOurs = this.#command.kind !== "attached";
+    const timer = isOurs ? setTimeout(giveUp, this.#timing.bootTimeoutMs) : undefined;
+    if (!isOurs) this.#log("enclave-awaited");
     const served = await started.served;
     clearTimeout(timer);
     if (!served) {
@@ -237,7 +256,7 @@ export class Supervisor implements EnclaveView {
 
   async #probe(): Promise<EnclaveStatus | null> {
     try {
-      const status = await askStatus(this.#command.socketPath, this.#timing.statusTimeoutMs);
+      const status = await askStatus(this.#command.address, this.#timing.statusTimeoutMs);
       return status.phase === "serving" ? status : null;
     } catch (error) {
       if (error instanceof HostError) return null;
@@ -246,8 +265,9 @@ export class Supervisor implements EnclaveView {
   }
 
   #logExit(exit: EnclaveExit, uptimeMs: number): void {
-    const { code, signal, reason } = exit;
-    this.#log("enclave-exited", { code, signal, reason, uptimeMs });
+    const { code, signal, reason, model } = exit;
+    const refused = model === null ? {} : { model };
+    this.#log("enclave-exited", { code, signal, reason, ...refused, uptimeMs });
   }
 }
 

@@ -1,19 +1,23 @@
-import { Agent, request } from "node:http";
+import { type Agent, request } from "node:http";
 import type { Readable } from "node:stream";
+import { dialEnclave, EnclaveAgent } from "./dial.ts";
+import type { EnclaveAddress } from "./enclave-address.ts";
 import { HostError, systemCode } from "./errors.ts";
 
-/** The way to the enclave: HTTP/1.1 keep-alive over its Unix socket. */
+/** The way to the enclave: HTTP/1.1 keep-alive. */
 export interface Upstream {
-  readonly socketPath: string;
+  readonly address: EnclaveAddress;
   /** Connections of the relay. The host's own questions use others, so that it cannot be starved. */
   readonly agent: Agent;
 }
 
 /** @param maxSockets - connections at once; the relay opens no more exchanges than that. */
-export function openUpstream(socketPath: string, maxSockets: number): Upstream {
-  const agent = new Agent({ keepAlive: true, maxSockets, maxFreeSockets: 64, scheduling: "lifo" });
-  return { socketPath, agent };
+export function openUpstream(address: EnclaveAddress, maxSockets: number): Upstream {
+  return { address, agent: new EnclaveAgent(address, maxSockets) };
 }
+
+/** For the Host field, RFC 9112 §3.2: the enclave is nobody else's. */
+export const ENCLAVE_HOST = "enclave";
 
 /** A question of the host's own. */
 export interface Question {
@@ -30,16 +34,22 @@ export interface Answer {
 }
 
 /**
- * Asks the enclave at `socketPath` and collects its whole answer.
+ * Asks the enclave at `address` and collects its whole answer.
  *
  * @throws {@link HostError} `enclave/unreachable`, `enclave/timeout`, `enclave/answer` beyond `maxBytes`.
  */
-export function ask(socketPath: string, question: Question): Promise<Answer> {
+export function ask(address: EnclaveAddress, question: Question): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const body = question.body ?? new Uint8Array(0);
-    const headers = question.body === null ? {} : { "content-length": body.length };
+    const length = question.body === null ? {} : { "content-length": body.length };
     const { method, path } = question;
-    const outgoing = request({ socketPath, method, path, headers, agent: false });
+    const outgoing = request({
+      // Without an agent: one connection a question.
+      createConnection: (_options, dialled) => dialEnclave(address, dialled),
+      method,
+      path,
+      headers: { host: ENCLAVE_HOST, ...length },
+    });
     const fail = (error: HostError): void => {
       clearTimeout(timer);
       outgoing.destroy();
@@ -50,6 +60,10 @@ export function ask(socketPath: string, question: Question): Promise<Answer> {
       fail(new HostError("enclave/timeout", found));
     }, question.timeoutMs);
     const unreachable = (error: unknown): void => {
+      if (error instanceof HostError) {
+        fail(error);
+        return;
+      }
       const found = `${method} ${path}: ${systemCode(error) ?? "connection lost"}`;
       fail(new HostError("enclave/unreachable", found, { cause: error }));
     };

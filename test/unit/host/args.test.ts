@@ -21,7 +21,7 @@ describe("arguments of a node", () => {
         cacheBytes: 1536 * MIB,
         maxSequences: 8,
         log: "events",
-        simulateDebug: false,
+        tee: { kind: "simulated", debug: false },
       },
     });
   });
@@ -64,7 +64,7 @@ describe("arguments of a node", () => {
         cacheBytes: 3 * MIB,
         maxSequences: 64,
         log: "none",
-        simulateDebug: true,
+        tee: { kind: "simulated", debug: true },
       },
     });
   });
@@ -123,12 +123,12 @@ describe("arguments of a node", () => {
     expect(exitStatus(refusal)).toBe(2);
   });
 
-  it.each(["nitro", "aws-nitro", "amd-sev-snp", "intel-tdx", "none"])(
-    "refuses --tee %s: there is one platform",
+  it.each(["aws-nitro", "aws-nitrotpm", "amd-sev-snp", "intel-tdx", "none"])(
+    "refuses --tee %s",
     async (tee) => {
       const refusal = await refusalOf(() => parseArguments(["--tee", tee], DIRECTORY, MEMORY));
       expect(refusal.code).toBe("arguments/tee");
-      expect(refusal.message).toContain("simulated");
+      expect(refusal.message).toContain("want simulated or nitro");
       expect(exitStatus(refusal)).toBe(2);
     },
   );

@@ -2,7 +2,8 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { simulatedEnclave } from "../../../host/enclave-process.ts";
+import { EnclaveContact } from "../../../host/contact.ts";
+import { simulatedEnclave } from "../../../host/enclave-command.ts";
 import { serveProvisioning } from "../../../host/provision.ts";
 import { scanModels } from "../../../host/store.ts";
 import { DEFAULT_TIMING, Supervisor } from "../../../host/supervisor.ts";
@@ -19,8 +20,16 @@ async function startChanged(change: (file: string) => void): Promise<string> {
   const { models } = await scanModels(join(directory, "models"));
   change(join(directory, "models/echo/1/model.onnx"));
   const provisionSocket = join(run, "p");
-  const choice = { epochSeconds: 3600, maxBodyBytes: 65_536, cacheBytes: 1 << 24, maxSequences: 4 };
-  const server = await serveProvisioning(provisionSocket, models, choice);
+  const choice = {
+    epochSeconds: 3600,
+    maxBodyBytes: 65_536,
+    cacheBytes: 1 << 24,
+    maxSequences: 4,
+    cpus: 1,
+  };
+  const { log } = memoryLog();
+  const services = { kind: "unix", path: provisionSocket } as const;
+  const server = await serveProvisioning(services, models, choice, new EnclaveContact(log));
   onTestEnd(() => server.close());
   const command = simulatedEnclave({
     enclaveSocket: join(run, "e"),
@@ -28,7 +37,7 @@ async function startChanged(change: (file: string) => void): Promise<string> {
     vendorKey: join(directory, "vendor.pem"),
     simulateDebug: false,
   });
-  const supervisor = new Supervisor(command, DEFAULT_TIMING, memoryLog().log);
+  const supervisor = new Supervisor(command, DEFAULT_TIMING, log);
   onTestEnd(() => supervisor.stop());
   const refusal = await refusalOf(() => supervisor.start());
   expect(refusal.code).toBe("enclave/boot");

@@ -70,7 +70,8 @@ async function startHost(limits: Partial<RelayLimits> = {}): Promise<Host> {
   const view: View = { serving: true, generation: 1, restarts: 0, status: null };
   const inFlight = new InFlight();
   const { log, lines } = memoryLog();
-  const upstream = openUpstream(enclave.socketPath, 64);
+  const address = { kind: "unix", path: enclave.socketPath } as const;
+  const upstream = openUpstream(address, 64);
   onTestEnd(() => {
     upstream.agent.destroy();
   });
@@ -82,8 +83,8 @@ async function startHost(limits: Partial<RelayLimits> = {}): Promise<Host> {
     observer: new Observer(view, () => inFlight.count, log),
     inFlight,
     nextRequestId: requestIds(),
-    bundles: new BundleCache(enclave.socketPath, view, nowMs),
-    challenger: new Challenger(enclave.socketPath, view, new TokenBucket(1, 2, 0), nowMs),
+    bundles: new BundleCache(address, view, nowMs),
+    challenger: new Challenger(address, view, new TokenBucket(1, 2, 0), nowMs),
     stopping: () => false,
   });
   const server = await listenPublicly({ kind: "tcp", host: "127.0.0.1", port: 0 }, listener, 100);
@@ -341,7 +342,8 @@ describe("gateway", () => {
   });
 
   it("lets an answer go on for as long as it moves", async () => {
-    const host = await startHost({ answerTimeoutMs: 150, idleTimeoutMs: 150 });
+    // A byte comes every 20 ms; a busy machine may hold one up for much longer.
+    const host = await startHost({ answerTimeoutMs: 600, idleTimeoutMs: 600 });
     host.enclave.temper = "trickle";
     const sent = open(host.gateway, SEALED);
     sent.on("error", () => undefined);
@@ -349,7 +351,7 @@ describe("gateway", () => {
     const incoming = await responseTo(sent);
     let bytes = 0;
     incoming.on("error", () => undefined).on("data", (chunk: Buffer) => (bytes += chunk.length));
-    await delay(600);
+    await delay(1500);
     const before = bytes;
     await until("more comes", () => bytes > before);
     expect(host.outcomes()).toEqual([]);
@@ -531,7 +533,11 @@ describe("bundle", () => {
 
   it("is unreachable, by its code, while the enclave does not serve and when it is gone", async () => {
     const host = await startHost();
-    const bundles = new BundleCache(host.enclave.socketPath, host.view, () => 0);
+    const bundles = new BundleCache(
+      { kind: "unix", path: host.enclave.socketPath },
+      host.view,
+      () => 0,
+    );
     expect((await bundles.read()).bytes.length).toBe(2000);
     host.view.serving = false;
     expect((await refusalOf(() => bundles.read())).code).toBe("enclave/unreachable");

@@ -5,12 +5,19 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { parseManifest, parseProvisioning } from "@countersign/protocol";
 import { describe, expect, it } from "vitest";
+import { EnclaveContact } from "../../../host/contact.ts";
 import { provisioningOf, serveProvisioning } from "../../../host/provision.ts";
 import { scanModels } from "../../../host/store.ts";
 import { readProvision } from "../../fakes/fake-enclave.ts";
-import { onTestEnd, plant, refusalOf, scratch } from "./support.ts";
+import { memoryLog, onTestEnd, plant, refusalOf, scratch } from "./support.ts";
 
-const CHOICE = { epochSeconds: 60, maxBodyBytes: 4096, cacheBytes: 1 << 24, maxSequences: 4 };
+const CHOICE = {
+  epochSeconds: 60,
+  maxBodyBytes: 4096,
+  cacheBytes: 1 << 24,
+  maxSequences: 4,
+  cpus: 3,
+};
 
 function sha256(bytes: Uint8Array | string): Uint8Array {
   return new Uint8Array(createHash("sha256").update(bytes).digest());
@@ -142,7 +149,12 @@ describe("provision server", () => {
       "secret.txt": "secret",
     });
     const { models } = await scanModels(directory);
-    const server = await serveProvisioning(socket, models, CHOICE);
+    const server = await serveProvisioning(
+      { kind: "unix", path: socket },
+      models,
+      CHOICE,
+      new EnclaveContact(memoryLog().log),
+    );
     onTestEnd(() => server.close());
     expect(statSync(socket).mode & 0o777).toBe(0o600);
     const configuration = await readProvision(socket, "/provisioning");
@@ -166,7 +178,12 @@ describe("provision server", () => {
     const socket = join(scratch(), "p.sock");
     await plant(directory, { "digits/1/model.onnx": "12345678" });
     const { models } = await scanModels(directory);
-    const server = await serveProvisioning(socket, models, CHOICE);
+    const server = await serveProvisioning(
+      { kind: "unix", path: socket },
+      models,
+      CHOICE,
+      new EnclaveContact(memoryLog().log),
+    );
     onTestEnd(() => server.close());
     truncateSync(join(directory, "digits/1/model.onnx"), 4);
     expect((await readProvision(socket, "/models/digits/1/model.onnx")).status).toBe(500);

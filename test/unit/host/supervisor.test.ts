@@ -1,4 +1,3 @@
-import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -16,109 +15,17 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { GATEWAY_PATH, MEDIA_REQUEST } from "@countersign/protocol";
 import { describe, expect, it } from "vitest";
+import { EnclaveContact } from "../../../host/contact.ts";
 import { serveProvisioning } from "../../../host/provision.ts";
 import { openState } from "../../../host/state.ts";
 import { askStatus, parseStatus } from "../../../host/status.ts";
 import { scanModels } from "../../../host/store.ts";
 import { DEFAULT_TIMING, Supervisor, type SupervisorTiming } from "../../../host/supervisor.ts";
 import { tell } from "../../fakes/fake-enclave.ts";
-import {
-  memoryLog,
-  onTestEnd,
-  plant,
-  type Recorded,
-  refusalOf,
-  scratch,
-  send,
-  until,
-} from "./support.ts";
+import { launch, MAIN, models, type Node, startNode } from "./launch.ts";
+import { memoryLog, onTestEnd, type Recorded, refusalOf, scratch, send, until } from "./support.ts";
 
-const FAKE_NODE = fileURLToPath(new URL("../../fakes/fake-node.ts", import.meta.url));
 const FAKE_ENCLAVE = fileURLToPath(new URL("../../fakes/fake-enclave.ts", import.meta.url));
-const MAIN = fileURLToPath(new URL("../../../host/main.ts", import.meta.url));
-
-interface Running {
-  readonly child: ChildProcess;
-  readonly events: () => Readonly<Record<string, unknown>>[];
-  readonly stderr: () => string;
-  readonly exit: Promise<number | string>;
-}
-
-interface Launch {
-  readonly env?: Readonly<Record<string, string>>;
-  readonly program?: string;
-  readonly ipc?: boolean;
-}
-
-/** A node as a process of its own. */
-function launch(
-  argv: readonly string[],
-  { env = {}, program = FAKE_NODE, ipc = false }: Launch = {},
-): Running {
-  const options = { env: { ...process.env, ...env } };
-  const child = ipc
-    ? fork(program, [...argv], { ...options, execArgv: [], silent: true })
-    : spawn(process.execPath, [program, ...argv], options);
-  let out = "";
-  let err = "";
-  child.stdout?.on("data", (chunk: Uint8Array) => {
-    out += Buffer.from(chunk).toString();
-  });
-  child.stderr?.on("data", (chunk: Uint8Array) => {
-    err += Buffer.from(chunk).toString();
-  });
-  const exit = new Promise<number | string>((resolve) => {
-    child.on("exit", (code, signal) => {
-      const done = (): void => {
-        resolve(code ?? signal ?? "unknown");
-      };
-      // With a channel that was closed by hand, "close" does not come.
-      if (ipc) done();
-      else child.on("close", done);
-    });
-  });
-  onTestEnd(async () => {
-    child.kill("SIGTERM");
-    await exit;
-  });
-  const events = (): Readonly<Record<string, unknown>>[] =>
-    out
-      .split("\n")
-      .slice(0, -1)
-      .map((line) => {
-        const value: unknown = JSON.parse(line);
-        return new Map(Object.entries(value ?? {}));
-      })
-      .map((entries) => Object.fromEntries(entries));
-  return { child, events, stderr: () => err, exit };
-}
-
-async function models(): Promise<string> {
-  const directory = scratch();
-  await plant(directory, { "digits/1/model.onnx": "graph" });
-  return directory;
-}
-
-interface Node extends Running {
-  readonly url: string;
-  readonly state: string;
-}
-
-async function startNode(more: readonly string[] = [], how: Launch = {}): Promise<Node> {
-  const state = join(scratch(), "state");
-  const argv = ["--models", await models(), "--state", state, "--listen", "127.0.0.1:0"];
-  const running = launch([...argv, ...more], how);
-  const listening = (): Readonly<Record<string, unknown>> | undefined =>
-    running.events().find(({ event }) => event === "listening");
-  let ended = false;
-  void running.exit.then(() => {
-    ended = true;
-  });
-  await until("it listens", () => ended || listening() !== undefined);
-  const url = listening()?.["url"];
-  if (typeof url !== "string") throw new Error(`it does not listen: ${running.stderr()}`);
-  return { ...running, url, state };
-}
 
 function enclaveSocket(node: Node): string {
   return join(node.state, "run", "enclave.sock");
@@ -315,10 +222,10 @@ describe("a node that cannot start", () => {
   });
 
   it("refuses its arguments with status 2, and its models with 1", async () => {
-    const tee = launch(["--tee", "nitro"], { program: MAIN });
+    const tee = launch(["--tee", "intel-tdx"], { program: MAIN });
     expect(await tee.exit).toBe(2);
     expect(tee.stderr()).toMatch(oneLine);
-    expect(tee.stderr()).toContain("simulated TEE only");
+    expect(tee.stderr()).toContain("want simulated or nitro");
     const state = join(scratch(), "state");
     const lost = launch(["--models", join(state, "none"), "--state", state], { program: MAIN });
     expect(await lost.exit).toBe(1);
@@ -438,12 +345,23 @@ async function supervise(boot: string, timing: SupervisorTiming = FAST): Promise
   const socketPath = join(directory, "e.sock");
   const provision = join(directory, "p.sock");
   const store = await scanModels(await models());
-  const choice = { epochSeconds: 60, maxBodyBytes: 4096, cacheBytes: 1 << 24, maxSequences: 4 };
-  const server = await serveProvisioning(provision, store.models, choice);
-  onTestEnd(() => server.close());
+  const choice = {
+    epochSeconds: 60,
+    maxBodyBytes: 4096,
+    cacheBytes: 1 << 24,
+    maxSequences: 4,
+    cpus: 1,
+  };
   const { log, lines } = memoryLog();
+  const services = { kind: "unix", path: provision } as const;
+  const server = await serveProvisioning(services, store.models, choice, new EnclaveContact(log));
+  onTestEnd(() => server.close());
   const args = [FAKE_ENCLAVE, "--listen", socketPath, "--provision", provision, "--boot", boot];
-  const supervisor = new Supervisor({ file: process.execPath, args, socketPath }, timing, log);
+  const supervisor = new Supervisor(
+    { kind: "process", file: process.execPath, args, address: { kind: "unix", path: socketPath } },
+    timing,
+    log,
+  );
   onTestEnd(() => supervisor.stop());
   const events = (): string[] =>
     lines.map(({ event }) => event).filter((event) => event.startsWith("enclave-"));
@@ -507,7 +425,8 @@ describe("supervisor", () => {
 
   it("fails when there is no such program", async () => {
     const { log } = memoryLog();
-    const command = { file: "/nonexistent", args: [], socketPath: join(scratch(), "e.sock") };
+    const address = { kind: "unix", path: join(scratch(), "e.sock") } as const;
+    const command = { kind: "process", file: "/nonexistent", args: [], address } as const;
     const refusal = await refusalOf(() => new Supervisor(command, FAST, log).start());
     expect(refusal.code).toBe("enclave/boot");
     expect(refusal.message).toContain("ENOENT");
@@ -535,11 +454,24 @@ describe("supervisor", () => {
 describe("the host's end of the provisioning socket", () => {
   it("is refused at a path that no socket can have, and by name", async () => {
     const store = await scanModels(await models());
-    const choice = { epochSeconds: 60, maxBodyBytes: 4096, cacheBytes: 1 << 24, maxSequences: 4 };
+    const choice = {
+      epochSeconds: 60,
+      maxBodyBytes: 4096,
+      cacheBytes: 1 << 24,
+      maxSequences: 4,
+      cpus: 1,
+    };
     const taken = join(scratch(), "p.sock");
     writeFileSync(taken, "");
     for (const path of [join(scratch(), "p".repeat(120)), taken]) {
-      const refusal = await refusalOf(() => serveProvisioning(path, store.models, choice));
+      const refusal = await refusalOf(() =>
+        serveProvisioning(
+          { kind: "unix", path },
+          store.models,
+          choice,
+          new EnclaveContact(memoryLog().log),
+        ),
+      );
       expect(refusal.code).toBe("socket/path");
       expect(refusal.message).toContain(`cannot listen at ${path}: E`);
     }
@@ -549,13 +481,15 @@ describe("the host's end of the provisioning socket", () => {
 describe("an enclave that does not take a connection", () => {
   it("is unreachable, whether nobody listens, or it hangs up", async () => {
     const path = join(scratch(), "e.sock");
-    expect((await refusalOf(() => askStatus(path, 1000))).code).toBe("enclave/unreachable");
+    expect((await refusalOf(() => askStatus({ kind: "unix", path }, 1000))).code).toBe(
+      "enclave/unreachable",
+    );
     const rude = createTcpServer((socket) => socket.destroy()).listen(path);
     onTestEnd(() => {
       rude.close();
     });
     await once(rude, "listening");
-    const refusal = await refusalOf(() => askStatus(path, 1000));
+    const refusal = await refusalOf(() => askStatus({ kind: "unix", path }, 1000));
     expect(refusal.code).toBe("enclave/unreachable");
     expect(refusal.message).toMatch(/GET \/status: (?:ECONNRESET|EPIPE)$/u);
   });

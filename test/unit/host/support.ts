@@ -1,12 +1,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { type ClientRequest, type IncomingMessage, request } from "node:http";
+import { type Agent, type ClientRequest, type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach } from "vitest";
 import { HostError } from "../../../host/errors.ts";
 import type { Log, LogFields } from "../../../host/log.ts";
+import type { ProvisioningChoice } from "../../../host/provision.ts";
+import { scanModels, type StoredModel } from "../../../host/store.ts";
 
 /** Undone after each test, latest first. */
 const undo: (() => void | Promise<void>)[] = [];
@@ -39,6 +41,22 @@ export async function plant(
     await writeFile(file, content);
   }
 }
+
+/** A repository of one model, scanned. The host does not look into it. */
+export async function oneModel(): Promise<readonly StoredModel[]> {
+  const directory = scratch();
+  await plant(directory, { "digits/1/model.onnx": "graph" });
+  return (await scanModels(directory)).models;
+}
+
+/** What the command line decides, where a test does not care. */
+export const CHOICE: ProvisioningChoice = {
+  epochSeconds: 60,
+  maxBodyBytes: 4096,
+  cacheBytes: 1 << 24,
+  maxSequences: 4,
+  cpus: 1,
+};
 
 /** The HostError that `action` ends with. */
 export async function refusalOf(action: () => unknown): Promise<HostError> {
@@ -98,15 +116,40 @@ export function send(url: string, sending: Sending = {}): Promise<Reply> {
     const sent = open(url, sending);
     sent.on("error", reject);
     sent.on("response", (incoming) => {
-      const chunks: Uint8Array[] = [];
-      incoming.on("data", (chunk: Uint8Array) => chunks.push(chunk));
-      incoming.on("error", reject);
-      incoming.on("end", () => {
-        const { statusCode = 0, headers } = incoming;
-        resolve({ status: statusCode, headers, body: Buffer.concat(chunks) });
-      });
+      collect(incoming, resolve, reject);
     });
     sent.end(sending.body);
+  });
+}
+
+/** One request by an agent of the host's; rejects when the answer breaks off. */
+export function sendBy(
+  agent: Agent,
+  method: string,
+  path: string,
+  body: Uint8Array | string = "",
+): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ agent, host: "enclave", method, path });
+    sent.on("error", reject);
+    sent.on("response", (incoming) => {
+      collect(incoming, resolve, reject);
+    });
+    sent.end(body);
+  });
+}
+
+function collect(
+  incoming: IncomingMessage,
+  resolve: (reply: Reply) => void,
+  reject: (error: Error) => void,
+): void {
+  const chunks: Uint8Array[] = [];
+  incoming.on("data", (chunk: Uint8Array) => chunks.push(chunk));
+  incoming.on("error", reject);
+  incoming.on("end", () => {
+    const { statusCode = 0, headers } = incoming;
+    resolve({ status: statusCode, headers, body: Buffer.concat(chunks) });
   });
 }
 
