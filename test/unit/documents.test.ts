@@ -5,13 +5,15 @@ import { describe, expect, it } from "vitest";
 const ROOT = new URL("../../", import.meta.url);
 const PROTOCOL = read("PROTOCOL.md");
 
-/** Where codes are declared, with the heading of their table in PROTOCOL.md §16. */
+/** Where codes are declared, the heading of their table in PROTOCOL.md §16, and how few there cannot be. */
 const SOURCES = [
-  ["attestation/errors.ts", "Evidence, policies, receipts and proofs"],
-  ["protocol/errors.ts", "Bytes on the wire"],
-  ["enclave/errors.ts", "The enclave"],
-  ["client/errors.ts", "The client"],
-  ["host/errors.ts", "The host"],
+  ["attestation/errors.ts", "Evidence, policies, receipts and proofs", 70],
+  ["protocol/errors.ts", "Bytes on the wire", 15],
+  ["enclave/errors.ts", "The enclave", 80],
+  ["client/errors.ts", "The client", 10],
+  ["host/errors.ts", "The host", 18],
+  ["vsock/errors.ts", "Sockets to the parent", 7],
+  ["image/errors.ts", "Enclave images", 5],
 ] as const;
 
 /** What a row says in each column, by the column's heading, without backticks. */
@@ -71,7 +73,9 @@ function codeOf(row: Row): string {
 
 /** The text of a test without its comments: a code that only a comment names is not asked for. */
 function testText(path: string): string {
-  return read(`test/${path}`).replaceAll(/^\s*(?:\/\/|\/?\*).*$/gmu, "");
+  const withoutComments = read(`test/${path}`).replaceAll(/^\s*(?:\/\/|\/?\*).*$/gmu, "");
+  // In a regular expression a code is spelt with its slash escaped.
+  return withoutComments.replaceAll("\\/", "/");
 }
 
 /** What a vector must yield: the code of its failure, or of none. */
@@ -81,12 +85,12 @@ function vectorCode(id: string): unknown {
   return new Map<string, unknown>(Object.entries(outcome ?? {})).get("code");
 }
 
-describe.each(SOURCES)("the codes of %s in PROTOCOL.md", (path, heading) => {
+describe.each(SOURCES)("the codes of %s in PROTOCOL.md", (path, heading, least) => {
   const rows = documentedRows(heading);
 
   it("are all there, and no others", () => {
     const declared = declaredCodes(path);
-    expect(declared.length).toBeGreaterThan(9);
+    expect(declared.length).toBeGreaterThanOrEqual(least);
     expect(rows.map(codeOf).toSorted()).toEqual(declared);
   });
 
