@@ -1,0 +1,67 @@
+/**
+ * A runner for `countersign node --tee nitro --runner`: it lives in the foreground for exactly as long
+ * as an emulated enclave. The folder of its sockets is named by COUNTERSIGN_EMULATION_RUN; a QEMU with an
+ * enclave of its own, by COUNTERSIGN_EMULATION_NITRO.
+ */
+import { createWriteStream } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { startMachine } from "./machine.ts";
+import { nitroCommand } from "./nitro-qemu.ts";
+import { cacheFolder, preparePackages } from "./packages.ts";
+
+/** A kernel that ends tells much; of that, what a program wrote is what helps. */
+const KERNEL_LINE = /^\[ *\d+\.\d+\]/u;
+const LAST_LINES = 6;
+const MAX_KEPT_BYTES = 16_384;
+
+const { values } = parseArgs({
+  options: {
+    image: { type: "string" },
+    cpus: { type: "string" },
+    memory: { type: "string" },
+    cid: { type: "string" },
+  },
+});
+process.exit(await main());
+
+async function main(): Promise<number> {
+  const { image, cpus, memory, cid } = values;
+  const folder = process.env["COUNTERSIGN_EMULATION_RUN"];
+  const nitro = process.env["COUNTERSIGN_EMULATION_NITRO"];
+  const numbers = [cpus, memory, cid].map(Number);
+  if (image === undefined || folder === undefined || !numbers.every(Number.isSafeInteger)) {
+    console.error("want --image FILE --cpus N --memory MIB --cid N, and COUNTERSIGN_EMULATION_RUN");
+    return 2;
+  }
+  let kept = Buffer.alloc(0);
+  const file = createWriteStream(join(folder, "console.log"), { flags: "a" });
+  const machine = await startMachine(await preparePackages(cacheFolder()), {
+    image,
+    cpus: Number(cpus),
+    memoryMib: Number(memory),
+    cid: Number(cid),
+    folder,
+    nitroQemu: nitro === undefined ? null : nitroCommand(nitro),
+    console: (chunk) => {
+      file.write(chunk);
+      kept = Buffer.concat([kept, chunk]).subarray(-MAX_KEPT_BYTES);
+    },
+  });
+  let asked = false;
+  const end = (): void => {
+    asked = true;
+    machine.stop();
+  };
+  process.on("SIGTERM", end);
+  process.on("SIGINT", end);
+  // Our standard input closes when the host dies: nobody would end the enclave any more.
+  process.stdin.on("close", end).resume();
+  const ended = await machine.ended;
+  await new Promise((resolve) => file.end(resolve));
+  if (asked) return 0;
+  const lines = kept.toString("utf8").split(/\r?\n/u);
+  const said = lines.filter((line) => line !== "" && !KERNEL_LINE.test(line)).slice(-LAST_LINES);
+  console.error([...(ended === null ? [] : [ended]), ...said].join("\n"));
+  return ended === null ? 0 : 1;
+}

@@ -1,0 +1,17 @@
+import { defineConfig } from "vitest/config";
+
+/** Machines take the whole processor: one file at a time. */
+// oxlint-disable-next-line import/no-default-export -- vitest reads the default export
+export default defineConfig(({ mode }) => ({
+  root: new URL("../..", import.meta.url).pathname,
+  test: {
+    include: [mode === "eif" ? "test/emulation/*.eif.ts" : "test/emulation/*.emulation.ts"],
+    globalSetup: [mode === "eif" ? "test/emulation/set-up-eif.ts" : "test/emulation/set-up.ts"],
+    pool: "forks",
+    fileParallelism: false,
+    maxWorkers: 1,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    reporters: ["verbose"],
+  },
+}));
