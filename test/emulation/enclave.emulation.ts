@@ -20,12 +20,15 @@ import { hashRepository } from "../../client/cli/models.ts";
 import type { PolicyFile } from "../../client/cli/policies.ts";
 import { countersign } from "./client.ts";
 import { buildEnclave, imagePath, REPOSITORY } from "./image.ts";
-import { emulationPolicy, OperatedNode, writePolicy } from "./operator.ts";
+import { emulationPolicy, type NodeSetting, OperatedNode, writePolicy } from "./operator.ts";
 import { Packages } from "./packages.ts";
 
 const SEVEN = join(REPOSITORY, "examples", "seven.png");
 const MEMORY_MIB = 1024;
+const CACHE_MIB = 64;
 const RESTART_MS = 60_000;
+const END_MS = 20_000;
+const POLL_MS = 50;
 const PCR_BYTES = 48;
 const MODELS_REGISTER = 16;
 
@@ -49,7 +52,7 @@ beforeAll(async () => {
   policy = await emulationPolicy(packages, folder, image, models);
   policyPath = await writePolicy(join(folder, "policy.json"), policy);
   node = new OperatedNode(folder);
-  await node.start({ folder, image: image.file, models, memoryMib: MEMORY_MIB });
+  await node.start(setting(models, CACHE_MIB));
 });
 
 afterAll(async () => {
@@ -139,8 +142,44 @@ describe.skipIf(cache === null)("an emulated enclave", () => {
     expect(phases.map(({ phase }) => phase)).toEqual(["boot", "configured", "closed"]);
     const { code } = await countersign(folder, "attest", node.url, "--policy", policyPath);
     expect(code).toBe(2);
+    // Changed back.
+    await changeByte(join(models, "digits", "1", "model.onnx"));
+  });
+
+  it("says the numbers where its memory does not hold what it is to serve", async () => {
+    await node.stop();
+    // The bundled text, with more for its keys and values than the machine has.
+    const starting = node.start(setting(join(REPOSITORY, "models"), 4 * MEMORY_MIB));
+    await expect(starting).rejects.toThrow(
+      /boot\/memory\. The models need 4\d{3} MiB, and the enclave has [1-9]\d{2}:/u,
+    );
+  });
+
+  it("does not outlive its host", async () => {
+    node = new OperatedNode(folder);
+    await node.start(setting(models, CACHE_MIB));
+    const guest = await node.guestPid();
+    expect(isRunning(guest)).toBe(true);
+    node.killHost();
+    const startedMs = performance.now();
+    while (isRunning(guest) && performance.now() - startedMs < END_MS) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    expect(isRunning(guest)).toBe(false);
   });
 });
+
+function setting(repository: string, cacheMib: number): NodeSetting {
+  return { folder, image: image.file, models: repository, memoryMib: MEMORY_MIB, cacheMib };
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 async function bundle(): Promise<Uint8Array> {
   return await fetchBundle(fetch, new URL(node.url), null, null);

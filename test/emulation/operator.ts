@@ -48,6 +48,8 @@ export interface NodeSetting {
   readonly image: string;
   readonly models: string;
   readonly memoryMib: number;
+  /** For the keys and values of texts. */
+  readonly cacheMib: number;
 }
 
 export class OperatedNode {
@@ -91,7 +93,18 @@ export class OperatedNode {
 
   /** Ends the guest from outside, as a crash of the hypervisor would. */
   async killGuest(): Promise<void> {
-    process.kill(Number(await readFile(pidPath(this.#folder), "utf8")), "SIGKILL");
+    process.kill(await this.guestPid(), "SIGKILL");
+  }
+
+  async guestPid(): Promise<number> {
+    return Number(await readFile(pidPath(this.#folder), "utf8"));
+  }
+
+  /** Ends the host as nobody can prepare for. */
+  killHost(): void {
+    const pid = this.events.find(({ event }) => event === "listening")?.["pid"];
+    if (typeof pid !== "number") throw new TypeError("the node does not run");
+    process.kill(pid, "SIGKILL");
   }
 
   async stop(): Promise<void> {
@@ -101,7 +114,7 @@ export class OperatedNode {
 }
 
 /** As an operator writes them; the addresses alone are the emulation's. */
-function nodeWords({ folder, image, models, memoryMib }: NodeSetting): readonly string[] {
+function nodeWords({ folder, image, models, memoryMib, cacheMib }: NodeSetting): readonly string[] {
   const words = {
     tee: "nitro",
     image,
@@ -109,6 +122,7 @@ function nodeWords({ folder, image, models, memoryMib }: NodeSetting): readonly 
     memory: `${memoryMib}`,
     enclave: `vsock-uds:${vsockPath(folder)}:${ENCLAVE_PORT}`,
     services: `unix:${servicePath(folder, SERVICES_PORT)}`,
+    "cache-mib": `${cacheMib}`,
     models,
     state: join(folder, "state"),
     listen: "127.0.0.1:0",
