@@ -52,9 +52,9 @@ export interface BootOptions {
 
 /** An enclave that serves. */
 export interface RunningEnclave {
-  /** Resolves with the reason when it cannot go on; it is then closed. */
+  /** Resolves with the reason when it cannot go on: it serves nobody any more, and closes. */
   readonly failure: Promise<EnclaveError>;
-  /** Ends all epochs, connections and engines. There is no way back. */
+  /** Ends all epochs, connections and engines; resolves when all have ended. There is no way back. */
   close(): Promise<void>;
 }
 
@@ -121,10 +121,13 @@ async function start(options: BootOptions, life: Life): Promise<RunningEnclave> 
   life.onClose(() => listener.close());
   life.step("listening");
   const failure = new Promise<EnclaveError>((resolve) => {
-    void Promise.race([models.failure, epochs.failure, watch.failure]).then(async (reason) => {
+    void Promise.race([models.failure, epochs.failure, watch.failure]).then((reason) => {
       // What ends because it was closed did not fail.
       if (life.phase === "closed") return;
-      await life.close();
+      // Not waited for: a run that ONNX Runtime does not give up would keep the reason from everyone.
+      life.close().catch(() => {
+        log("close-failed");
+      });
       resolve(reason);
     });
   });
@@ -136,6 +139,7 @@ class Life {
   readonly #log: Log;
   readonly #closers: (() => Promise<void> | void)[] = [];
   #phase: Phase = "boot";
+  #closing: Promise<unknown> | null = null;
 
   constructor(log: Log) {
     this.#log = log;
@@ -158,13 +162,21 @@ class Life {
     this.#closers.push(close);
   }
 
-  /** Last opened, first closed. Once. */
+  /** Last opened, first closed, and none waits for another: what cannot end keeps no key alive. Once. */
   async close(): Promise<void> {
     if (this.#phase !== "closed") {
       this.#phase = nextPhase(this.#phase, "failed");
       this.#log("phase", { phase: this.#phase });
     }
-    for (const close of this.#closers.splice(0).toReversed()) await close();
+    this.#closing ??= Promise.all(
+      this.#closers
+        .splice(0)
+        .toReversed()
+        .map(async (close) => {
+          await close();
+        }),
+    );
+    await this.#closing;
   }
 }
 

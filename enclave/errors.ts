@@ -6,6 +6,7 @@
 export type EnclaveErrorCode =
   // Start
   | "boot/arguments"
+  | "boot/environment"
   | "boot/mount"
   | "boot/module"
   | "boot/heartbeat"

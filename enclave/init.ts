@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errorCode } from "./answers.ts";
 import { jsonLog } from "./log.ts";
 import { NSM_DEVICE } from "./nsm/ioctl.ts";
+import { clearEnvironment } from "./system/environment.ts";
 import { sendHeartbeat } from "./system/heartbeat.ts";
 import { loadModules, type Mount, mountAll } from "./system/kernel.ts";
 
@@ -27,6 +28,7 @@ const STDOUT = 1;
 
 export async function init(args: readonly string[]): Promise<never> {
   try {
+    clearEnvironment();
     mountAll(MOUNTS);
     if (loadModules(MODULES) > 0) await deviceMade();
     if (args.includes(HEARTBEAT)) await sendHeartbeat();

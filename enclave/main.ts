@@ -14,6 +14,7 @@ import { EnclaveError } from "./errors.ts";
 import { HostLog } from "./host-log.ts";
 import { jsonLog, type Log } from "./log.ts";
 import { type NsmDevice, openNsmDevice } from "./nsm/device.ts";
+import { endProcess } from "./system/end.ts";
 import { dropRoot } from "./system/privileges.ts";
 import { mixRandomness } from "./system/randomness.ts";
 import type { Transport } from "./transport.ts";
@@ -114,7 +115,7 @@ class Life {
     ]).catch(() => this.#log("close-failed"));
     this.#log("closed", { code });
     await this.#hostLog.flush(END_MS);
-    process.exit(status);
+    endProcess(status);
   }
 }
 

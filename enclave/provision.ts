@@ -110,14 +110,19 @@ class Answer {
       outgoing.once("response", resolve);
       // Stays: what is heard after the head is heard by the body's reader as well.
       outgoing.on("error", (cause) => {
-        deadlines.clear();
         reject(this.#failure("no answer", cause));
+      });
+      // Without an error too: an answer that goes over to another protocol (RFC 9110 §15.2.2).
+      outgoing.once("close", () => {
+        reject(this.#failure("no answer", null));
       });
       deadlines.start((error) => outgoing.destroy(error));
       outgoing.end();
     });
     // Whoever reads the body waits for the head, a moment later.
-    this.head.catch(() => undefined);
+    this.head.catch(() => {
+      deadlines.clear();
+    });
   }
 
   /** The body of a 200 answer, whole or an error: node:http fails a body that is cut short. */

@@ -143,5 +143,7 @@ try {
   if (error instanceof EnclaveError && error.code === "boot/arguments") {
     process.stderr.write(`${error.message}\n`);
   }
+  // process.exit waits for the engine's thread, and this one does not come back.
+  if (errorCode(error) === "engine/stalled") process.kill(process.pid, "SIGKILL");
   process.exit(1);
 }

@@ -1,7 +1,7 @@
 /** An enclave that somebody else runs, a unit of systemd for example: we see when it serves, and when it ends. */
 import type { EnclaveCommand } from "./enclave-command.ts";
 import { EnclaveAccount } from "./enclave-log.ts";
-import type { EnclaveExit, EnclaveProcess } from "./enclave-process.ts";
+import type { EnclaveExit, EnclaveProcess } from "./enclave-exit.ts";
 import { answersServing } from "./status.ts";
 
 /**

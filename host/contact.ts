@@ -1,6 +1,7 @@
 /** What an enclave without a pipe to us does at its host's services: it asks for its models, and tells its log. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type EnclaveLine, EnclaveLogReader } from "./enclave-log.ts";
+import { LOG_PAUSE_MS } from "./limits.ts";
 import type { Log } from "./log.ts";
 
 /** Whoever supervises the enclave that is expected. */
@@ -52,7 +53,12 @@ export class EnclaveContact {
     const read = this.#reader.stream();
     incoming.on("data", (chunk: Uint8Array) => {
       // What is still buffered of a log that was broken off is nobody's.
-      if (this.#stream === stream) read(chunk);
+      if (this.#stream !== stream) return;
+      read(chunk);
+      if (!this.#reader.flooded()) return;
+      // Dropping takes time as well. The enclave has a bound of its own for lines that do not get away.
+      incoming.pause();
+      setTimeout(() => incoming.resume(), LOG_PAUSE_MS).unref();
     });
     incoming.on("end", () => {
       outgoing.writeHead(204).end();

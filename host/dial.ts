@@ -33,14 +33,29 @@ export function dialEnclave(address: EnclaveAddress, dialled: Dialled): Duplex |
 /** Keep-alive connections to one enclave. */
 export class EnclaveAgent extends Agent {
   readonly #address: EnclaveAddress;
+  readonly #maxDials: number;
+  /** Connections being made. One whose request was given up goes on until it settles, and counts. */
+  #dials = 0;
 
   constructor(address: EnclaveAddress, maxSockets: number) {
     super({ keepAlive: true, maxSockets, maxFreeSockets: 64, scheduling: "lifo" });
     this.#address = address;
+    this.#maxDials = maxSockets;
   }
 
   override createConnection(_options: unknown, dialled: Dialled): Duplex | undefined {
-    return dialEnclave(this.#address, dialled);
+    if (this.#dials >= this.#maxDials) {
+      const found = `${this.#dials} connections are being made already`;
+      dialled(new HostError("enclave/unreachable", found), new PassThrough().destroy());
+      return undefined;
+    }
+    this.#dials += 1;
+    const connection = dialEnclave(this.#address, (error, made) => {
+      this.#dials -= 1;
+      dialled(error, made);
+    });
+    if (connection !== undefined) this.#dials -= 1;
+    return connection;
   }
 }
 

@@ -68,8 +68,11 @@ export function simulatedEnclave(paths: {
 }
 
 const NITRO_RUNNER = fileURLToPath(new URL("nitro-runner.ts", import.meta.url));
+
 /** Run by this Node, whatever another one the machine has. */
-const SCRIPT = /\.(?:js|mjs|ts)$/u;
+export function isScript(program: string): boolean {
+  return /\.(?:js|mjs|ts)$/u.test(program);
+}
 
 function nitroEnclave(tee: NitroTee, contact: EnclaveContact): EnclaveCommand {
   const { enclave: address, run, cpus, memoryMib, cid } = tee;
@@ -77,6 +80,6 @@ function nitroEnclave(tee: NitroTee, contact: EnclaveContact): EnclaveCommand {
   const program = run.program ?? NITRO_RUNNER;
   const words = ["--image", run.image, "--cpus", `${cpus}`];
   const args = [...words, "--memory", `${memoryMib}`, "--cid", `${cid}`];
-  if (!SCRIPT.test(program)) return { kind: "runner", file: program, args, address, contact };
+  if (!isScript(program)) return { kind: "runner", file: program, args, address, contact };
   return { kind: "runner", file: process.execPath, args: [program, ...args], address, contact };
 }

@@ -1,6 +1,12 @@
 /** What an enclave says of itself: lines of JSON, of which the host passes on words and numbers only. */
 import { TokenBucket } from "./bucket.ts";
-import { LOG_BURST_LINES, LOG_LINES_PER_SECOND, MAX_LOG_LINE_BYTES } from "./limits.ts";
+import {
+  LOG_BURST_LINES,
+  LOG_BURST_NOTICES,
+  LOG_LINES_PER_SECOND,
+  LOG_NOTICES_PER_SECOND,
+  MAX_LOG_LINE_BYTES,
+} from "./limits.ts";
 import { splitLines } from "./lines.ts";
 import type { Log } from "./log.ts";
 
@@ -58,7 +64,10 @@ export class EnclaveLogReader {
   readonly #read: (line: EnclaveLine) => void;
   readonly #nowMs: () => number;
   readonly #bucket: TokenBucket;
+  /** A stream ends as often as its writer likes, and each end would be told. */
+  readonly #notices: TokenBucket;
   #dropped = 0;
+  #flooded = false;
 
   constructor(
     event: string,
@@ -71,6 +80,7 @@ export class EnclaveLogReader {
     this.#read = read;
     this.#nowMs = nowMs;
     this.#bucket = new TokenBucket(LOG_LINES_PER_SECOND, LOG_BURST_LINES, nowMs());
+    this.#notices = new TokenBucket(LOG_NOTICES_PER_SECOND, LOG_BURST_NOTICES, nowMs());
   }
 
   /** Takes the bytes of one stream, from its beginning. */
@@ -88,9 +98,16 @@ export class EnclaveLogReader {
     return splitLines(MAX_LOG_LINE_BYTES, readLine, tooLong);
   }
 
+  /** Whether lines were dropped since it was last asked. */
+  flooded(): boolean {
+    const flooded = this.#flooded;
+    this.#flooded = false;
+    return flooded;
+  }
+
   /** Says how many lines were dropped, if any were. Call it at the end of a stream. */
   flush(): void {
-    if (this.#dropped === 0) return;
+    if (this.#dropped === 0 || this.#notices.take(this.#nowMs()) > 0) return;
     this.#log("enclave-lines-dropped", { lines: this.#dropped });
     this.#dropped = 0;
   }
@@ -98,6 +115,7 @@ export class EnclaveLogReader {
   #take(): boolean {
     if (this.#bucket.take(this.#nowMs()) > 0) {
       this.#dropped += 1;
+      this.#flooded = true;
       return false;
     }
     this.flush();

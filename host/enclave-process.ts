@@ -1,38 +1,15 @@
-/** An enclave that runs, however it came to: when it serves, when and how it ended. */
+/** Starts an enclave, whatever kind it is of. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { watchAttached } from "./attached.ts";
 import type { EnclaveCommand } from "./enclave-command.ts";
-import { EnclaveAccount, EnclaveLogReader, type MemoryNeed } from "./enclave-log.ts";
+import { whenEnded } from "./ended.ts";
+import type { EnclaveExit, EnclaveProcess } from "./enclave-exit.ts";
+import { EnclaveAccount, EnclaveLogReader } from "./enclave-log.ts";
 import { systemCode } from "./errors.ts";
-import { LOG_DRAIN_MS, MAX_STDERR_BYTES, MIB, RUNNER_STOP_MS } from "./limits.ts";
+import { LOG_DRAIN_MS, MAX_STDERR_BYTES, RUNNER_STOP_MS } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { answersServing } from "./status.ts";
-
-/** How an enclave ended. */
-export interface EnclaveExit {
-  readonly code: number | null;
-  readonly signal: string | null;
-  /** The enclave's own reason, such as `manifest/digest`, if it gave one. */
-  readonly reason: string | null;
-  /** The model that it refused, as `id/version`, if that was why. */
-  readonly model: string | null;
-  /** What its models need, and what it found. */
-  readonly memory: MemoryNeed | null;
-  /** The end of its program's standard error: a crash at start says why only there. */
-  readonly detail: string;
-}
-
-/** A started enclave. */
-export interface EnclaveProcess {
-  /** Settles with true in phase "serving", with false when it ended before. */
-  readonly served: Promise<boolean>;
-  readonly exited: Promise<EnclaveExit>;
-  /** Asks it to end, and makes it end after `graceMs`. */
-  stop(graceMs: number): Promise<EnclaveExit>;
-  /** Ends it as soon as can be. Synchronous, so that an exit handler can. */
-  kill(): void;
-}
 
 /** The enclave's environment, whole: what the host has in its own is none of its business. */
 const ENVIRONMENT = { ORT_DISABLE_TELEMETRY: "1", NODE_ENV: "production" };
@@ -92,11 +69,16 @@ function startRunner(
   // count as this one's.
   const provisioned = Promise.withResolvers<void>();
   let boots = false;
+  let isServing = false;
   contact.forget();
   const stopListening = contact.listen({
     provisioned: () => {
       boots = true;
       provisioned.resolve();
+      // Its machine was reset below a runner that goes on: other keys, and nothing here knows of them.
+      if (!isServing) return;
+      log("enclave-reset");
+      end();
     },
     line: (line) => {
       if (boots || line.get("event") !== "phase") account.read(line);
@@ -125,16 +107,16 @@ function startRunner(
   const serving = provisioned.promise.then(() =>
     Promise.race([account.serving.then(() => true), answersServing(address, over.signal)]),
   );
-  return {
-    served: Promise.race([serving, exited.then(() => false)]),
-    exited,
-    kill: () => {
-      child.stdin?.destroy();
-      child.kill("SIGTERM");
-      setTimeout(kill, RUNNER_STOP_MS).unref();
-    },
-    stop: (graceMs) => stopChild(child, exited, graceMs, kill),
+  const end = (): void => {
+    child.stdin?.destroy();
+    child.kill("SIGTERM");
+    setTimeout(kill, RUNNER_STOP_MS).unref();
   };
+  const served = Promise.race([serving, exited.then(() => false)]);
+  void served.then((serves) => {
+    isServing = serves;
+  });
+  return { served, exited, kill: end, stop: (graceMs) => stopChild(child, exited, graceMs, kill) };
 }
 
 async function stopChild(
@@ -160,43 +142,6 @@ function killGroup(child: ChildProcess): void {
   }
 }
 
-const CHANGED =
-  ". The model's files are not those that were hashed a moment ago: let them be, and start again";
-/** For a reason that came with a model. */
-const MODEL_ADVICE: ReadonlyMap<string, string> = new Map([
-  ["model/hash", CHANGED],
-  ["model/size", CHANGED],
-  ["provision/status", CHANGED],
-]);
-
-/** One line for a person: how it ended, and why if it said so. */
-export function describeExit(exit: EnclaveExit): string {
-  const ended = `ended${howItEnded(exit)}`;
-  if (exit.reason !== null) {
-    if (exit.model === null) return `${ended}: ${exit.reason}${describeMemory(exit)}`;
-    return `${ended}: ${exit.reason} (${exit.model})${MODEL_ADVICE.get(exit.reason) ?? ""}`;
-  }
-  const detail = exit.detail.trim();
-  return detail === "" ? ended : `${ended}: ${detail}`;
-}
-
-function describeMemory({ reason, memory }: EnclaveExit): string {
-  if (reason !== "boot/memory" || memory === null) return "";
-  const [need, have] = [memory.needBytes, memory.haveBytes].map((bytes) => Math.ceil(bytes / MIB));
-  return (
-    `. The models need ${need} MiB, and the enclave has ${have}: give it more (--memory, with ` +
-    "--tee nitro), or texts less (--cache-mib)"
-  );
-}
-
-function howItEnded({ code, signal }: EnclaveExit): string {
-  if (signal !== null) return ` by ${signal}`;
-  return code === null ? "" : ` with status ${code}`;
-}
-
-/** Its output may outlive it in a child of its own: after this the exit counts without it. */
-const OUTPUT_DRAIN_MS = 1000;
-
 /** @param lastWords - asked for once it has ended. */
 function exitOf(
   child: ChildProcess,
@@ -210,13 +155,8 @@ function exitOf(
     failure = error.message;
     resolve({ code: null, signal: null });
   });
-  child.on("exit", (code, signal) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      resolve({ code, signal });
-    };
-    const timer = setTimeout(done, OUTPUT_DRAIN_MS);
-    child.on("close", done);
+  whenEnded(child, (code, signal) => {
+    resolve({ code, signal });
   });
   return promise.then(async (how) => {
     const { reason, model, memory } = await lastWords();

@@ -80,12 +80,18 @@ export const MAX_LOG_LINE_BYTES: number = 4 * KIB;
 /** Lines of an enclave's log that are read; what comes faster is counted and dropped. */
 export const LOG_LINES_PER_SECOND = 1000;
 export const LOG_BURST_LINES = 4096;
+/** How often that is said, and for how long nothing is read of a log whose lines are being dropped. */
+export const LOG_NOTICES_PER_SECOND = 1;
+export const LOG_BURST_NOTICES = 8;
+export const LOG_PAUSE_MS = 100;
 export const MAX_STDERR_BYTES: number = 4 * KIB;
 
 /** A connection to the enclave is made within this time. */
 export const DIAL_TIMEOUT_MS = 10_000;
 /** A runner has this long to end its enclave: freeing gibibytes of huge pages takes a while. */
 export const RUNNER_STOP_MS = 6000;
+/** Of a program that has ended: its output may stay open in a child of its own. */
+export const OUTPUT_DRAIN_MS = 1000;
 /** What a dead enclave said last may still be on its way. */
 export const LOG_DRAIN_MS = 1000;
 /** Until an enclave serves, it is asked this often whether it does. */

@@ -1,5 +1,6 @@
 /** AWS's `nitro-cli`: three of its commands, and their output read strictly. */
 import { spawn } from "node:child_process";
+import { whenEnded } from "./ended.ts";
 import { MAX_NITRO_OUTPUT_BYTES, NITRO_CLI_TIMEOUT_MS } from "./limits.ts";
 
 /** An enclave of this machine. */
@@ -54,9 +55,9 @@ export async function runEnclave(launch: NitroLaunch): Promise<string> {
   return id;
 }
 
-/** Every enclave that this user may see. */
-export async function describeEnclaves(): Promise<readonly NitroEnclave[]> {
-  const listed = parseJson("describe-enclaves", await call(["describe-enclaves"]));
+/** Every enclave that this user may see. `givenUp` ends the call, with an error. */
+export async function describeEnclaves(givenUp?: AbortSignal): Promise<readonly NitroEnclave[]> {
+  const listed = parseJson("describe-enclaves", await call(["describe-enclaves"], givenUp));
   if (!Array.isArray(listed)) throw unreadable("describe-enclaves", "a list");
   return listed.map((entry: unknown) => {
     const described = members(entry);
@@ -81,29 +82,36 @@ export async function terminateEnclave(id: string): Promise<void> {
 }
 
 /** Runs it to its end, and returns its standard output. */
-function call(args: readonly string[]): Promise<string> {
+function call(args: readonly string[], givenUp?: AbortSignal): Promise<string> {
   const [command = ""] = args;
   return new Promise((resolve, reject) => {
     const child = spawn("nitro-cli", args, { stdio: ["ignore", "pipe", "pipe"] });
     const out: Uint8Array[] = [];
     let outBytes = 0;
     let said = Buffer.alloc(0);
-    const timer = setTimeout(() => child.kill("SIGKILL"), NITRO_CLI_TIMEOUT_MS);
+    const kill = (): void => void child.kill("SIGKILL");
+    const timer = setTimeout(kill, NITRO_CLI_TIMEOUT_MS);
+    givenUp?.addEventListener("abort", kill);
+    const settle = (): void => {
+      clearTimeout(timer);
+      givenUp?.removeEventListener("abort", kill);
+      for (const stream of [child.stdout, child.stderr]) stream.destroy();
+    };
     child.stdout.on("data", (chunk: Uint8Array) => {
       outBytes += chunk.length;
-      if (outBytes > MAX_NITRO_OUTPUT_BYTES) child.kill("SIGKILL");
+      if (outBytes > MAX_NITRO_OUTPUT_BYTES) kill();
       else out.push(chunk);
     });
     child.stderr.on("data", (chunk: Uint8Array) => {
       said = Buffer.concat([said, chunk]).subarray(-MAX_NITRO_OUTPUT_BYTES);
     });
     child.on("error", (error) => {
-      clearTimeout(timer);
+      settle();
       const advice = "install aws-nitro-enclaves-cli, or name another program with --runner";
       reject(new NitroCliError(`cannot run nitro-cli: ${error.message}: ${advice}`));
     });
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
+    whenEnded(child, (code, signal) => {
+      settle();
       if (code === 0 && outBytes <= MAX_NITRO_OUTPUT_BYTES) {
         resolve(Buffer.concat(out).toString("utf8"));
         return;

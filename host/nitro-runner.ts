@@ -121,11 +121,12 @@ async function watch(id: string, stopping: AbortSignal): Promise<boolean> {
       return true;
     }
     try {
-      const found = (await describeEnclaves()).find((enclave) => enclave.id === id);
+      const found = (await describeEnclaves(stopping)).find((enclave) => enclave.id === id);
       if (found?.state !== "RUNNING") return false;
       failures = 0;
     } catch (error) {
       if (!(error instanceof NitroCliError)) throw error;
+      if (stopping.aborted) return true;
       failures += 1;
       // It answers badly while another enclave ends; that passes.
       if (failures === DESCRIBE_FAILURES) throw error;

@@ -1,5 +1,5 @@
 /** A whole node: lock, models, sockets, enclave, public address, in this order, undone in reverse. */
-import { access, constants } from "node:fs/promises";
+import { access, constants, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { createHostListener } from "./app.ts";
 import type { NodeOptions } from "./args.ts";
@@ -7,7 +7,7 @@ import { TokenBucket } from "./bucket.ts";
 import { BundleCache } from "./bundle.ts";
 import { Challenger } from "./challenge.ts";
 import { EnclaveContact } from "./contact.ts";
-import type { EnclaveCommand, EnclaveSetting } from "./enclave-command.ts";
+import { type EnclaveCommand, type EnclaveSetting, isScript } from "./enclave-command.ts";
 import type { EnclaveAddress, ServicesAddress } from "./enclave-address.ts";
 import { HostError, systemCode } from "./errors.ts";
 import {
@@ -199,16 +199,20 @@ export class Node {
 async function requireImage({ tee }: NodeOptions): Promise<void> {
   if (tee.kind !== "nitro" || tee.run.kind !== "runner") return;
   const { image, program } = tee.run;
-  await requireFile(image, constants.R_OK);
+  await requireFile("read", image, constants.R_OK);
+  if (program === null) return;
   // It may be one that can be run and not read.
-  if (program !== null) await requireFile(program, constants.F_OK);
+  if (isScript(program)) await requireFile("read", program, constants.R_OK);
+  else await requireFile("run", program, constants.X_OK);
 }
 
-async function requireFile(file: string, mode: number): Promise<void> {
+async function requireFile(verb: "read" | "run", file: string, mode: number): Promise<void> {
+  const refuse = (why: string, cause?: unknown): HostError =>
+    new HostError("enclave/image", `cannot ${verb} ${file}: ${why}`, { cause });
   await access(file, mode).catch((error: unknown) => {
-    const found = `cannot read ${file}: ${systemCode(error) ?? "error"}`;
-    throw new HostError("enclave/image", found, { cause: error });
+    throw refuse(systemCode(error) ?? "error", error);
   });
+  if (!(await stat(file)).isFile()) throw refuse("not a file");
 }
 
 function servicesOf({ tee }: NodeOptions, state: NodeState): ServicesAddress {

@@ -6,6 +6,7 @@ import type { EnclaveContact } from "./contact.ts";
 import type { ServicesAddress } from "./enclave-address.ts";
 import {
   INFERENCE_TIMEOUT_MS,
+  MAX_SERVICE_CONNECTIONS,
   MAX_INTRA_OP_THREADS,
   QUEUE_LENGTH,
   REPLAY_SLOTS,
@@ -68,6 +69,7 @@ export async function serveProvisioning(
   for (const { id, version, files: stored } of models) {
     for (const file of stored) files.set(`/models/${id}/${version}/${file.path}`, file);
   }
+  const sending = { files: 0 };
   // A log is a request that takes as long as its enclave lives.
   const server = createServer({ requestTimeout: 0 }, (incoming, outgoing) => {
     if (incoming.method === "POST" && incoming.url === "/log") {
@@ -75,7 +77,7 @@ export async function serveProvisioning(
       return;
     }
     if (incoming.method === "GET" && incoming.url === "/provisioning") contact.provisioned();
-    void serveOne(incoming, outgoing, configuration, files);
+    void serveOne(incoming, outgoing, configuration, files, sending);
   });
   return await bindServices(server, address);
 }
@@ -85,6 +87,7 @@ async function serveOne(
   outgoing: ServerResponse,
   configuration: Uint8Array,
   files: ReadonlyMap<string, StoredFile>,
+  sending: { files: number },
 ): Promise<void> {
   const path = decodePath(incoming.url ?? "");
   if (incoming.method !== "GET" || path === null) {
@@ -104,7 +107,14 @@ async function serveOne(
     outgoing.writeHead(404).end();
     return;
   }
+  // Requests may come in one go, and each would open its file before the one before it is out.
+  if (sending.files >= MAX_SERVICE_CONNECTIONS) {
+    outgoing.writeHead(503).end();
+    return;
+  }
+  sending.files += 1;
   await sendFile(outgoing, stored);
+  sending.files -= 1;
 }
 
 /** Sends the file as long as its manifest says. What it holds is for the enclave to judge. */

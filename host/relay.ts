@@ -199,9 +199,15 @@ class Exchange {
       answer.destroy();
       return;
     }
+    const status = answer.statusCode ?? 0;
+    // The parser takes any three digits; nothing below 200 ends an exchange, and 000 to 099 are no statuses.
+    if (status < 200 || status > 599) {
+      this.#fail(refuseForNow("unavailable", "The enclave's answer cannot be passed on"));
+      return;
+    }
     this.#answer = answer;
     this.#disarm();
-    this.#outgoing.writeHead(answer.statusCode ?? 502, this.#headersOf(answer));
+    this.#outgoing.writeHead(status, this.#headersOf(answer));
     // Either end that breaks off destroys the other. #end tells which it was.
     pipeline(answer, this.#outgoing, () => undefined);
     answer.on("data", (chunk: Uint8Array) => {

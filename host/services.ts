@@ -32,7 +32,9 @@ async function bindUnix(server: Server, path: string): Promise<BoundServices> {
   server.maxConnections = MAX_SERVICE_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => {
-      const found = `cannot listen at ${path}: ${systemCode(error) ?? "error"}`;
+      const code = systemCode(error) ?? "error";
+      const advice = UNIX_ADVICE.get(code) ?? "";
+      const found = `cannot listen at ${path}: ${code}${advice}`;
       reject(new HostError("socket/path", found, { cause: error }));
     });
     server.listen(path, resolve);
@@ -77,8 +79,21 @@ async function bindVsock(server: Server, port: number, cid: number): Promise<Bou
   }
 }
 
+const UNIX_ADVICE: ReadonlyMap<string, string> = new Map([
+  // libuv says it for a directory that is not there, too.
+  ["EACCES", ": name a file in a directory that is there and that this user may write"],
+  [
+    "EADDRINUSE",
+    ": another node runs here, or a file is in the way; choose another with --services",
+  ],
+]);
+
 const VSOCK_ADVICE: ReadonlyMap<string, string> = new Map([
   ["vsock/unavailable", ": load the kernel's module vsock, or name a Unix socket with --services"],
-  ["vsock/address-in-use", ": another node runs here; give this one another --services port"],
+  [
+    "vsock/address-in-use",
+    ": another node runs here; give this one another port with --services, the one that its image was " +
+      "built for (--parent-port)",
+  ],
   ["vsock/denied", ": ports below 1024 are for root; choose another with --services"],
 ]);

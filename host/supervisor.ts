@@ -1,11 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { EnclaveCommand } from "./enclave-command.ts";
-import {
-  describeExit,
-  type EnclaveExit,
-  type EnclaveProcess,
-  startEnclave,
-} from "./enclave-process.ts";
+import { describeExit, type EnclaveExit, type EnclaveProcess } from "./enclave-exit.ts";
+import { startEnclave } from "./enclave-process.ts";
 import { HostError } from "./errors.ts";
 import {
   BACKOFF_FIRST_MS,

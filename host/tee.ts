@@ -95,6 +95,17 @@ function parseNitro(flags: TeeFlags, directory: string): NitroTee {
   if (enclave.kind === "vsock" && enclave.cid !== cid) {
     throw usage(`--cid ${cid} is not the id in --enclave ${flags.enclave ?? at}: leave one out`);
   }
+  const run = parseRun(flags, directory);
+  // On a machine of one's own an attached enclave may be on the machine itself.
+  if (cid < MIN_CID && run.kind === "runner") {
+    throw usage(`--enclave ${flags.enclave ?? at}: a runner is given an id from ${MIN_CID}`);
+  }
+  // A monitor's guest comes to a socket of the monitor's, whose path is nobody's to guess.
+  if (enclave.kind !== "vsock" && flags.services === undefined) {
+    throw usage(
+      `--enclave ${flags.enclave ?? at} wants --services: where the enclave finds its host`,
+    );
+  }
   const { services = `vsock::${DEFAULT_SERVICES_PORT}` } = flags;
   return {
     kind: "nitro",
@@ -109,7 +120,7 @@ function parseNitro(flags: TeeFlags, directory: string): NitroTee {
       MAX_MEMORY_MIB,
     ),
     cid,
-    run: parseRun(flags, directory),
+    run,
   };
 }
 

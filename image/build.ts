@@ -48,6 +48,11 @@ export type BuiltImage = MeasuredImage;
 
 /** Printable ASCII: Linux reads it up to a zero byte, and takes quotes for its own. */
 const CMDLINE = /^[ -~]{1,2047}$/u;
+/**
+ * Words with which Linux would start something else as process 1, or give it arguments or an environment
+ * that Node and its libraries obey. They would be measured, and no file of the image would show them.
+ */
+const REDIRECTING = /^(?:--$|(?:rd)?init=|(?:GLIBC|LD|MALLOC|NODE|OPENSSL|SSL|UV)_)/u;
 
 /**
  * Linux's command lines. A panic ends the machine at once, and so does the end of process 1, which is
@@ -67,6 +72,14 @@ export const DEFAULT_CMDLINES: Readonly<Record<Architecture, string>> = {
 export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
   if (!CMDLINE.test(options.cmdline)) {
     throw new ImageError("image/input", "the command line is not 1 to 2047 printable characters");
+  }
+  const redirecting = options.cmdline.split(" ").find((word) => REDIRECTING.test(word));
+  if (redirecting !== undefined || options.cmdline.includes('"')) {
+    const found = redirecting ?? "a quotation mark";
+    throw new ImageError(
+      "image/input",
+      `the command line has ${found}, which could start something else`,
+    );
   }
   const kernel = await diskContent(options.kernel);
   await requireKernel(options.kernel, kernel, options.architecture);

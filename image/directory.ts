@@ -29,6 +29,7 @@ export async function writeDirectory(directory: string, entries: readonly Entry[
 }
 
 async function writeEntries(directory: string, sorted: readonly Entry[]): Promise<void> {
+  await chmod(directory, FOLDER_MODE);
   for (const entry of sorted) await writeEntry(directory, entry);
   // From the innermost outwards: to write a file changes its folder's time.
   for (const { kind, path } of sorted.toReversed()) {

@@ -39,6 +39,7 @@ export async function neededLibraries(
   architecture: Architecture,
 ): Promise<Needs> {
   const libraries = new Map<string, string>();
+  const distribution = new Set<string>();
   const beside = new Set<string>();
   const interpreters = new Set<string>();
   const queue = [...files];
@@ -56,11 +57,12 @@ export async function neededLibraries(
       if (!NAME.test(name)) throw new ImageError("image/input", `${file} needs "${name}"`);
       if (libraries.has(name)) continue;
       const neighbour = elf.searchPath.some(isOrigin) ? join(dirname(file), name) : null;
-      if (neighbour !== null && existsSync(neighbour)) {
+      if (neighbour !== null && existsSync(neighbour) && !distribution.has(file)) {
         if (!beside.has(neighbour)) queue.push(neighbour);
         beside.add(neighbour);
         continue;
       }
+      // In the image all libraries of the distribution are in one folder, beside each other.
       const found = await inDistribution(name, roots, architecture);
       if (found === null) {
         throw new ImageError(
@@ -69,6 +71,7 @@ export async function neededLibraries(
         );
       }
       libraries.set(name, found);
+      distribution.add(found);
       queue.push(found);
     }
     if (libraries.size + beside.size > MAX_LIBRARIES) {

@@ -3,7 +3,7 @@
  * the way. One pass, in pieces: an image may be larger than memory.
  */
 import { createHash } from "node:crypto";
-import { type FileHandle, open } from "node:fs/promises";
+import { constants, type FileHandle, open } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import type { Architecture } from "./elf.ts";
 import {
@@ -179,7 +179,8 @@ async function upTo({ handle }: OpenImage, offset: number, most: number): Promis
 
 async function opened(file: string): Promise<FileHandle> {
   try {
-    return await open(file, "r");
+    // A pipe would be waited for until somebody writes to it.
+    return await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     throw new ImageError("image/input", `${file} cannot be read`, { cause });
   }

@@ -65,6 +65,7 @@ export async function* archiveEntries(
   ramdisk: number,
 ): AsyncGenerator<ArchiveEntry> {
   let offset = 0;
+  let before = "";
   for (let count = 0; count <= MAX_ENTRIES; count++) {
     const what = `ramdisk ${ramdisk}, entry ${count + 1}`;
     const header = parseHeader(await take(archive, offset, HEADER_BYTES, what), count + 1, what);
@@ -78,6 +79,9 @@ export async function* archiveEntries(
       await requireEnd(archive, offset, ramdisk);
       return;
     }
+    // Names are ASCII. A name that is there twice is one file in a machine, and two in a list.
+    if (name <= before) throw malformed(what, `${name} follows ${before}`);
+    before = name;
     const { kind, mode, bytes } = header;
     const sha256 = await contentDigest(archive, offset, { ...header, kind }, what);
     yield { input: { kind, path: `${ramdisk}:/${name}`, mode, bytes, sha256 }, offset };

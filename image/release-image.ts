@@ -6,13 +6,18 @@ import type { Section } from "./eif.ts";
 import { ImageError } from "./errors.ts";
 import { type MeasuredImage, measureImage, sectionChunks } from "./measure.ts";
 import { archiveEntries, type Extent } from "./release-archive.ts";
-import { KERNEL, type Release, type ReleaseInput, type ReleaseSource } from "./release.ts";
+import {
+  KERNEL,
+  MAX_INPUTS,
+  type Release,
+  type ReleaseInput,
+  type ReleaseSource,
+} from "./release.ts";
+import { initText } from "./tree.ts";
 
 /** The program of process 1: tree.ts writes it, with the enclave's arguments. */
 const INIT = "1:/init";
-const INIT_TEXT = /^#!\/bin\/node\nprocess\.argv = (\[[^\n]*\]);\nimport\("\/app\/[^\n]*"\);\n$/u;
-/** Node, and the module. */
-const OWN_ARGUMENTS = 2;
+const INIT_LIST = /^#!\/bin\/node\nprocess\.argv = (\[[^\n]*\]);\nimport/u;
 const MAX_INIT_BYTES = 65_536;
 
 /**
@@ -59,8 +64,10 @@ async function imageInputs(
       ramdisk++;
       const archive = extent(handle, section);
       for await (const { input, offset } of archiveEntries(archive, ramdisk)) {
-        inputs.push(input);
-        if (input.path === INIT) words = parseInit(await initText(archive, input, offset));
+        if (inputs.push(input) > MAX_INPUTS) {
+          throw new ImageError("image/malformed", `more than ${MAX_INPUTS} files and folders`);
+        }
+        if (input.path === INIT) words = parseInit(await readInit(archive, input, offset));
       }
     }
   } finally {
@@ -88,7 +95,7 @@ async function commandLine(image: MeasuredImage): Promise<string> {
   throw new ImageError("image/malformed", "its command line is not one of printable characters");
 }
 
-async function initText(archive: Extent, input: ReleaseInput, offset: number): Promise<string> {
+async function readInit(archive: Extent, input: ReleaseInput, offset: number): Promise<string> {
   if (input.kind !== "file" || input.bytes > MAX_INIT_BYTES) {
     throw new ImageError("image/malformed", `its /init is a ${input.kind} of ${input.bytes} bytes`);
   }
@@ -97,12 +104,12 @@ async function initText(archive: Extent, input: ReleaseInput, offset: number): P
 
 /** The enclave's arguments. @throws ImageError `image/malformed` unless tree.ts wrote `text`. */
 function parseInit(text: string): readonly string[] {
-  const [, list] = INIT_TEXT.exec(text) ?? [];
+  const [, list] = INIT_LIST.exec(text) ?? [];
   const words: unknown = list === undefined ? null : parseJson(list);
   if (Array.isArray(words)) {
     const texts = words.filter((word: unknown): word is string => typeof word === "string");
-    const complete = texts.length === words.length && texts.length >= OWN_ARGUMENTS;
-    if (complete && JSON.stringify(texts) === list) return texts.slice(OWN_ARGUMENTS);
+    const [, module = "", ...own] = texts;
+    if (initText(module, own) === text) return own;
   }
   throw new ImageError("image/malformed", "its /init is not the one of this builder");
 }

@@ -3,8 +3,8 @@ import { ImageError } from "./errors.ts";
 
 /** Nested JSON recurses in the parser; a release file is three deep. */
 const MAX_DEPTH = 16;
-
-const OUTSIDE_STRINGS = /("(?:[^"\\]|\\.)*")|[ \t\r\n]+/gu;
+/** RFC 8259 §2. */
+const SPACE = " \t\r\n";
 
 /**
  * The value of `text`, which is written as JSON.stringify writes it but for the space between tokens.
@@ -14,8 +14,7 @@ const OUTSIDE_STRINGS = /("(?:[^"\\]|\\.)*")|[ \t\r\n]+/gu;
  * @throws ImageError `image/input`
  */
 export function plainJson(text: string): unknown {
-  const bare = text.replaceAll(OUTSIDE_STRINGS, "$1");
-  requireShallow(bare);
+  const bare = withoutSpace(text);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -26,13 +25,32 @@ export function plainJson(text: string): unknown {
   throw new ImageError("image/input", "/: a key stands twice, or a value in an unusual form");
 }
 
-function requireShallow(bare: string): void {
+/**
+ * `text` without the space between its tokens. Character by character, since text that is not JSON
+ * comes here, too: a regular expression looks for the end of a string from each of its quotes.
+ */
+function withoutSpace(text: string): string {
+  const parts: string[] = [];
+  let start = 0;
   let depth = 0;
-  for (const [token] of bare.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gu)) {
-    if (token === "[" || token === "{") depth++;
-    if (token === "]" || token === "}") depth--;
-    if (depth > MAX_DEPTH) throw new ImageError("image/input", "/: nested too deep");
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const character = text.charAt(i);
+    if (inString) {
+      if (character === "\\") i++;
+      else if (character === '"') inString = false;
+    } else if (SPACE.includes(character)) {
+      parts.push(text.slice(start, i));
+      start = i + 1;
+    } else if (character === '"') {
+      inString = true;
+    } else {
+      depth += Number("[{".includes(character)) - Number("]}".includes(character));
+      if (depth > MAX_DEPTH) throw new ImageError("image/input", "/: nested too deep");
+    }
   }
+  parts.push(text.slice(start));
+  return parts.join("");
 }
 
 /** The members of an object, each asked for by its type; {@link Reader.end} refuses those left over. */

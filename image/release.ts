@@ -16,7 +16,8 @@ const ARCHITECTURES = ["x86_64", "arm64"] as const satisfies readonly Architectu
 /** The path of the one input that is no entry of a ramdisk. */
 export const KERNEL = "kernel";
 const KINDS = ["section", "file", "directory", "link", "device"] as const;
-const MAX_INPUTS = 20_000;
+/** Of a release; the reader takes no more. */
+export const MAX_INPUTS = 20_000;
 const MAX_TEXT = 4096;
 const MAX_ARGUMENTS = 64;
 /** Far above every image that a machine could load. */

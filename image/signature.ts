@@ -69,7 +69,7 @@ export function parseSigningKey(keyPem: string, certificatePem: string, nowMs: n
   let together: boolean;
   try {
     key = createPrivateKey(keyPem);
-    certificate = new X509Certificate(certificateFromPem(certificatePem));
+    certificate = readCertificate(certificatePem);
     together = certificate.checkPrivateKey(key);
   } catch (cause) {
     const want = "want a private key and one certificate, both PEM";
@@ -108,9 +108,6 @@ export function encodeSignature({ key, certificatePem }: SigningKey, pcr0: Uint8
  */
 export function verifySignature(section: Uint8Array, pcr0: Uint8Array): ImageSignature {
   const { certificate, publicKey, envelope } = readSection(section);
-  if (!isP384(publicKey)) {
-    throw new ImageError("image/signature", "the certificate's key is not on P-384");
-  }
   const tbs = sigStructure("ES384", envelope.payload);
   const key = { key: publicKey, dsaEncoding: ENCODING } as const;
   if (!verify(DIGEST, tbs, key, envelope.signature)) {
@@ -139,12 +136,16 @@ function readSection(section: Uint8Array): SectionParts {
     const pem = numbers(only.get("signing_certificate"), MAX_CERTIFICATE_BYTES);
     const cose = numbers(only.get("signature"), MAX_ENVELOPE_BYTES);
     const profile = { algorithm: "ES384", tag: "optional", maxBytes: cose.length } as const;
-    const der = certificateFromPem(Buffer.from(pem).toString("latin1"));
-    const certificate = new X509Certificate(der);
+    const certificate = readCertificate(Buffer.from(pem).toString("latin1"));
+    // OpenSSL decodes the key only now, and throws where it is none.
+    const { publicKey } = certificate;
+    // Before the envelope, which has another algorithm then: the curve is what its owner has to change.
+    if (!isP384(publicKey)) {
+      throw new ImageError("image/signature", "the certificate's key is not on P-384");
+    }
     return {
-      certificate: { certificate: der, ...validity(certificate) },
-      // OpenSSL decodes the key only now, and throws where it is none.
-      publicKey: certificate.publicKey,
+      certificate: { certificate: new Uint8Array(certificate.raw), ...validity(certificate) },
+      publicKey,
       envelope: parseCoseSign1(cose, profile),
     };
   } catch (cause) {
@@ -153,6 +154,17 @@ function readSection(section: Uint8Array): SectionParts {
     const found = cause instanceof AttestationError ? cause.message : "its certificate is none";
     throw new ImageError("image/malformed", `signature section: ${found}`, { cause });
   }
+}
+
+/**
+ * The certificate in `pem`. One whose bytes are not those that OpenSSL makes of it has two digests: AWS's
+ * tools take OpenSSL's for PCR8, others the file's.
+ */
+function readCertificate(pem: string): X509Certificate {
+  const der = certificateFromPem(pem);
+  const certificate = new X509Certificate(der);
+  if (!equalBytes(certificate.raw, der)) throw malformed("its certificate is not DER");
+  return certificate;
 }
 
 /** A byte string as AWS's library writes it, or as CBOR has it. */

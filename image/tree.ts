@@ -116,17 +116,21 @@ async function platform(root: string, options: TreeOptions, needs: Needs): Promi
  * replaced, so that an enclave runs with those that were measured here.
  */
 function initEntry({ entries: [first], arguments: words }: TreeOptions): Entry {
-  const module = `/${APPLICATION}/${first}`;
-  const text = `#!/${NODE}
-process.argv = ${JSON.stringify([`/${NODE}`, module, ...words])};
-import(${JSON.stringify(module)});
-`;
+  const text = initText(`/${APPLICATION}/${first}`, words);
   return {
     kind: "file",
     path: "init",
     executable: true,
     content: { from: "memory", bytes: encodeUtf8(text) },
   };
+}
+
+/** The program of process 1: it loads this module, with these arguments. */
+export function initText(module: string, words: readonly string[]): string {
+  return `#!/${NODE}
+process.argv = ${JSON.stringify([`/${NODE}`, module, ...words])};
+import(${JSON.stringify(module)});
+`;
 }
 
 async function fileEntry(path: string, file: string, executable = false): Promise<Entry> {

@@ -16,7 +16,8 @@ import { REPOSITORY, userPath } from "./paths.ts";
 
 /** AWS Nitro Enclaves: an enclave's parent. */
 const PARENT_CID = 3;
-const MAX_CID = 0xffff_fffe;
+/** The highest ids are `VMADDR_CID_ANY` and `VMADDR_PORT_ANY`, vsock(7). */
+const MAX_VSOCK_ID = 0xffff_fffe;
 /** npm's names of architectures are taken, too. */
 const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map([
   ["x86_64", "x86_64"],
@@ -39,6 +40,8 @@ export const TREE_OPTIONS: readonly OptionSpec[] = [
     value: "N",
     description: `the parent's vsock context id (default ${PARENT_CID}, AWS's)`,
   },
+  { name: "parent-port", value: "N", description: "where the parent serves it (default 7000)" },
+  { name: "listen-port", value: "N", description: "where the enclave is asked (default 5000)" },
   {
     name: "heartbeat",
     value: null,
@@ -64,8 +67,11 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
 /** @throws UsageError */
 export function treeOptions(args: Arguments): TreeOptions {
   const libraries = args.texts("libraries").map(userPath);
-  const parent = args.number("parent-cid", 0) ?? PARENT_CID;
-  if (parent > MAX_CID) throw new UsageError(`--parent-cid is ${parent}, want at most ${MAX_CID}`);
+  const parent = vsockId(args, "parent-cid", 0) ?? PARENT_CID;
+  const ports = ["parent-port", "listen-port"].flatMap((name) => {
+    const port = vsockId(args, name, 1);
+    return port === null ? [] : [`--${name}`, String(port)];
+  });
   const heartbeat = args.flag("heartbeat") ? ["--heartbeat"] : [];
   return {
     root: REPOSITORY,
@@ -73,8 +79,15 @@ export function treeOptions(args: Arguments): TreeOptions {
     modules: args.texts("module").map(userPath),
     libraries: libraries.length === 0 ? ["/"] : libraries,
     entries: ENCLAVE_ENTRIES,
-    arguments: [...heartbeat, "--parent-cid", String(parent)],
+    arguments: [...heartbeat, "--parent-cid", String(parent), ...ports],
   };
+}
+
+/** @throws UsageError */
+function vsockId(args: Arguments, name: string, least: number): number | null {
+  const id = args.number(name, least);
+  if (id === null || id <= MAX_VSOCK_ID) return id;
+  throw new UsageError(`--${name} is ${id}, want at most ${MAX_VSOCK_ID}`);
 }
 
 /** Linux's command line, given or ours. */

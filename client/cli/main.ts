@@ -5,6 +5,7 @@ import { COMMANDS } from "./commands/index.ts";
 import { clientFailure } from "./connecting.ts";
 import { CommandError, EXIT, UsageError } from "./exit.ts";
 import { commandHelp, overview, usageLine } from "./help.ts";
+import { NodeStartError } from "./node-process.ts";
 import {
   exitCodeOf,
   renderChain,
@@ -105,7 +106,9 @@ function reportError(
   const { message, fix, exitCode } = failure;
   if (json) terminal.print(jsonLine({ error: message, fix, exitCode }));
   // Both may quote a model's metadata, a file, or a node.
-  terminal.note(`countersign: ${printable(message)}`);
+  // What a host said has its lines indented, so that none can pass for one of ours.
+  const shown = failure instanceof NodeStartError ? printableLines : printable;
+  terminal.note(`countersign: ${shown(message)}`);
   if (fix !== null) terminal.note(`  fix: ${printable(fix)}`);
   if (failure instanceof UsageError && command !== null) {
     terminal.note(usageLine(command, terminal.paint));

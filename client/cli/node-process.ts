@@ -18,8 +18,11 @@ export interface NodeSinks {
   readonly error: (line: string) => void;
 }
 
-/** The host gives its exchanges five seconds and its enclave three; then it is made to end. */
-const STOP_GRACE_MS = 12_000;
+/**
+ * The host gives its exchanges five seconds, its enclave three or the enclave's runner six, and two to the
+ * last words of either; then it is made to end.
+ */
+const STOP_GRACE_MS = 15_000;
 
 /**
  * Starts a node and waits until it serves.

@@ -18,6 +18,8 @@ describe("the public types", () => {
       "@countersign/protocol/native",
       "@countersign/protocol/web",
       "@countersign/protocol/fallback",
+      "@countersign/vsock",
+      "@countersign/image",
       "@countersign/client",
     ]);
   });

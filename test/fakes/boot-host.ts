@@ -90,6 +90,11 @@ export class BootHost {
     return this.#running;
   }
 
+  /** The enclave that was booted last is not closed with this host. */
+  forget(): void {
+    this.#running = null;
+  }
+
   async close(): Promise<void> {
     await this.#running?.close();
     for (const socket of this.#sockets) socket.destroy();

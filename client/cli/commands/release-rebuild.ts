@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import {
   type Comparison,
+  DEFAULT_CMDLINES,
   differenceOf,
   MAX_RELEASE_BYTES,
   parseRelease,
@@ -27,11 +28,14 @@ const SHOWN = 20;
 export const releaseRebuildCommand: Command = {
   name: "release rebuild",
   summary: "build a released image again, and say whether it comes out the same",
-  synopsis: "RELEASE.json --kernel FILE [--module FILE]… [--libraries DIR]… [--out FILE.eif]",
+  synopsis: "RELEASE.json --kernel FILE [--module FILE]… [--libraries DIR]… [--out FILE]",
   details: `Builds the image from this checkout and the files you name, with the release's own options, and
 compares PCR0, PCR1 and PCR2 with what was released. Where they differ it names the inputs that do: the
 kernel, a module, a library, Node, or a file of the source. Take the commit that the release names, and
 run "npm ci" in it: the lockfile has the hash of every package.
+
+The release chooses Linux's command line. One that starts another program is refused; any other that is
+not the builder's own is shown, and you are the one who judges it.
 
 Exit code: 0 equal. 1 something differs. 2 the image could not be built or the release not be read.
 
@@ -108,14 +112,28 @@ function report(call: Call, release: Release, { rebuilt, comparison }: Rebuild):
   const { file, differences } = comparison;
   const refusal = differenceOf(comparison);
   if (json) {
-    const { image, measurements, source } = rebuilt;
+    const { image, measurements, source, options } = rebuilt;
     const error = refusal?.message ?? null;
-    terminal.print(jsonLine({ ...comparison, error, rebuilt: { image, measurements, source } }));
+    const own = { cmdlineOfRelease: isOwnCmdline(release) };
+    const made = { image, measurements, source, options };
+    terminal.print(jsonLine({ ...comparison, ...own, error, rebuilt: made }));
     return;
   }
+  // Not less with --quiet: "equal" says that the image is what the release says, not that it is ours.
+  if (isOwnCmdline(release)) {
+    const { cmdline } = release.options;
+    terminal.note(printable(`Linux's command line is the release's own: ${cmdline}`));
+  }
   if (refusal === null) {
+    const [first] = differences;
+    if (first !== undefined) {
+      terminal.note(printable(`the release lists inputs that are not the image's: ${first.what}`));
+    }
     terminal.print(`${terminal.paint.good("equal")}: PCR0, PCR1 and PCR2 are those of the release`);
-    if (!quiet) terminal.print(`  ${FILE_WORDS[file]}\n  ${printable(policyEntry(release))}`);
+    if (quiet) return;
+    const words = JSON.stringify(release.options.arguments);
+    terminal.print(printable(`  the enclave's arguments are ${words}`));
+    terminal.print(`  ${FILE_WORDS[file]}\n  ${printable(policyEntry(release))}`);
     return;
   }
   terminal.print(`${terminal.paint.bad("different")}: ${printable(refusal.message)}`);
@@ -132,10 +150,15 @@ function report(call: Call, release: Release, { rebuilt, comparison }: Rebuild):
 
 const FILE_WORDS = {
   same: "the file is the same, byte for byte",
-  different: "the file differs where nothing is measured: its metadata",
+  different: "the file differs where nothing is measured: in its metadata, or sizes in its header",
   signed:
     "the released file is signed, which only its owner can do; the signature changes no register but PCR8",
 } as const satisfies Record<Comparison["file"], string>;
+
+/** Words of Linux's can start another program than /init, and give it any arguments. */
+function isOwnCmdline({ architecture, options }: Release): boolean {
+  return options.cmdline !== DEFAULT_CMDLINES[architecture];
+}
 
 /** What a person would look at next. */
 function explain(terminal: Terminal, release: Release, rebuilt: Release, count: number): void {

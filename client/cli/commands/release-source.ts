@@ -1,7 +1,7 @@
 /** Which commit an image is of, as git and the image's own files say. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFile, realpath } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { ReleaseInput, ReleaseSource } from "@countersign/image";
@@ -9,12 +9,15 @@ import type { ReleaseInput, ReleaseSource } from "@countersign/image";
 import { REPOSITORY } from "../paths.ts";
 
 const COMMIT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/u;
-/** Files of the checkout in an image; packages are the lockfile's. */
-const OWN_FILE = /^2:\/app\/(?!node_modules\/)(.+)$/u;
+const SHA1_DIGITS = 40;
+/** Files of the checkout in an image; packages, wherever npm put them, are the lockfile's. */
+const OWN_FILE = /^2:\/app\/(?!(?:.+\/)?node_modules\/)(.+)$/u;
 /** What decides on an image besides: the builder, and the packages that are installed. */
 const DECISIVE = ["image", "package.json", "package-lock.json", ".npmrc"];
-/** Of output that we read; a change is known by its first line. */
-const MAX_CHARACTERS = 65_536;
+/** `MODE blob OBJECT<tab>PATH`, of a file that is no link. */
+const TREE_LINE = /^100(?:644|755) blob ([0-9a-f]+)\t(.+)$/su;
+/** Of output that we read: a commit of some 50 000 files. */
+const MAX_CHARACTERS = 8 << 20;
 
 /** A commit, and in what the image is not of it. */
 export interface FoundSource {
@@ -29,21 +32,24 @@ export async function sourceOf(
   root: string,
   inputs: readonly ReleaseInput[],
 ): Promise<FoundSource> {
-  const files = inputs.filter(({ kind, path }) => kind === "file" && OWN_FILE.test(path));
   const foreign: string[] = [];
   const paths: string[] = [];
-  for (const { path, sha256 } of files) {
-    const [, name = ""] = OWN_FILE.exec(path) ?? [];
+  for (const { kind, path, sha256 } of inputs) {
+    const [, name] = OWN_FILE.exec(path) ?? [];
+    if (kind !== "file" || name === undefined) continue;
     paths.push(name);
     if ((await digestOf(join(root, name))) !== sha256) foreign.push(name);
   }
-  const commit = await git(root, ["rev-parse", "HEAD"]);
-  if (commit === null || !COMMIT.test(commit)) return { source: null, foreign };
-  // Literal paths; files that git does not know are changes as well.
-  const status = ["status", "--porcelain", "--untracked-files=all", "--", ...DECISIVE, ...paths];
-  const changes = await git(root, ["--literal-pathspecs", ...status]);
-  if (changes === null) return { source: null, foreign };
-  return { source: { commit, clean: changes === "" && foreign.length === 0 }, foreign };
+  const commit = await commitOf(root);
+  const committed = commit === null ? null : await filesOf(root, commit);
+  if (commit === null || committed === null) return { source: null, foreign };
+  const decisive = [...committed.keys()].filter((path) => DECISIVE.some(above(path)));
+  let clean = foreign.length === 0 && !(await hasNewFiles(root));
+  for (const path of clean ? [...paths, ...decisive] : []) {
+    const object = await objectOf(join(root, path), commit);
+    clean &&= object !== null && object === committed.get(path);
+  }
+  return { source: { commit, clean }, foreign };
 }
 
 /** The version that the checkout's package.json names. */
@@ -55,34 +61,82 @@ export async function checkoutVersion(): Promise<string> {
   throw new TypeError("package.json has no version");
 }
 
+/** Null unless `root` is a checkout's own: a folder in somebody else's has that one's commit. */
+async function commitOf(root: string): Promise<string | null> {
+  const top = await git(root, ["rev-parse", "--show-toplevel"]);
+  if (top === null || top.trimEnd() !== (await realpath(root))) return null;
+  const commit = (await git(root, ["rev-parse", "HEAD"]))?.trimEnd();
+  return commit !== undefined && COMMIT.test(commit) ? commit : null;
+}
+
+/** The commit's files and git's names of their contents. */
+async function filesOf(root: string, commit: string): Promise<ReadonlyMap<string, string> | null> {
+  const listing = await git(root, ["ls-tree", "-r", "-z", "--full-tree", commit]);
+  if (listing === null) return null;
+  const files = new Map<string, string>();
+  for (const line of listing.split("\0")) {
+    const [, object, path] = TREE_LINE.exec(line) ?? [];
+    if (object !== undefined && path !== undefined) files.set(path, object);
+  }
+  return files;
+}
+
+/** Whether the builder has files that no commit has. */
+async function hasNewFiles(root: string): Promise<boolean> {
+  const words = ["status", "--porcelain", "--untracked-files=all", "--", ...DECISIVE];
+  return (await git(root, words)) !== "";
+}
+
+function above(path: string): (folder: string) => boolean {
+  return (folder) => path === folder || path.startsWith(`${folder}/`);
+}
+
+/**
+ * Git's name of a file's content as it lies there, without the filters and flags by which "git status"
+ * passes over a change; null where there is no file.
+ */
+async function objectOf(file: string, commit: string): Promise<string | null> {
+  const content = await contentOf(file);
+  if (content === null) return null;
+  const hash = createHash(commit.length === SHA1_DIGITS ? "sha1" : "sha256");
+  return hash.update(`blob ${content.length}\0`).update(content).digest("hex");
+}
+
 /** SHA-256 of a file of the checkout; null where there is none. */
 async function digestOf(file: string): Promise<string | null> {
+  const content = await contentOf(file);
+  return content === null ? null : createHash("sha256").update(content).digest("hex");
+}
+
+async function contentOf(file: string): Promise<Uint8Array | null> {
   try {
-    return createHash("sha256")
-      .update(await readFile(file))
-      .digest("hex");
+    return await readFile(file);
   } catch {
     return null;
   }
 }
 
-/** What git prints, without the last line's end; null where it fails. */
+/** What git prints; null where it fails, or prints too much. */
 async function git(root: string, words: readonly string[]): Promise<string | null> {
-  const child = spawn("git", ["--no-optional-locks", "-C", root, ...words], {
-    stdio: ["ignore", "pipe", "ignore"],
-    // GIT_DIR and its like would point it to another repository.
-    env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "", LC_ALL: "C" },
-  });
+  const child = spawn(
+    "git",
+    ["--no-optional-locks", "--no-replace-objects", "-C", root, ...words],
+    {
+      stdio: ["ignore", "pipe", "ignore"],
+      // GIT_DIR and its like would point it to another repository.
+      env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "", LC_ALL: "C" },
+    },
+  );
   return await new Promise((resolve) => {
     let out = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      if (out.length < MAX_CHARACTERS) out += text;
+      if (out.length <= MAX_CHARACTERS) out += text;
     });
     child.on("error", () => {
       resolve(null);
     });
     child.on("close", (code) => {
-      resolve(code === 0 ? out.trimEnd() : null);
+      resolve(code === 0 && out.length <= MAX_CHARACTERS ? out : null);
     });
   });
 }

@@ -43,6 +43,9 @@ async function failure(run: Promise<Ran>): Promise<CommandError> {
   throw new TypeError("it did not fail");
 }
 
+/** As they are in the image. */
+const ARGUMENTS = '"--heartbeat","--parent-cid","4","--parent-port","7001"]';
+
 describe("measure", () => {
   it("prints the registers, and with --quiet nothing else", async () => {
     const { exit, lines } = await runCommand(measureCommand, [small]);
@@ -94,6 +97,8 @@ describe("image build", () => {
       "--heartbeat",
       "--parent-cid",
       "4",
+      "--parent-port",
+      "7001",
     ];
     const built = await runCommand(imageBuildCommand, [...words, ...signed]);
     const measured = await runCommand(measureCommand, [image, "--json"]);
@@ -108,7 +113,7 @@ describe("image build", () => {
       measurement: { pcr0: register, pcr1: register, pcr2: register, pcr8: register },
       signingCertificate: { notBefore: time, notAfter: time },
     });
-    expect(readFileSync(image).includes('"--heartbeat","--parent-cid","4"]')).toBe(true);
+    expect(readFileSync(image).includes(ARGUMENTS)).toBe(true);
     rmSync(image);
   });
 
@@ -121,6 +126,11 @@ describe("image build", () => {
       "another architecture",
       ["--kernel", kernel, "--out", image, "--arch", "riscv"],
       "want x86_64",
+    ],
+    [
+      "a port that is none",
+      ["--kernel", kernel, "--out", image, "--listen-port", "4294967295"],
+      "at most",
     ],
     [
       "a context id that is none",

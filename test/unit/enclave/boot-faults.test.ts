@@ -1,5 +1,6 @@
 import { encodeProvisioning } from "@countersign/protocol";
 import type { ServerResponse } from "node:http";
+import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../../enclave/clock.ts";
@@ -63,6 +64,19 @@ describe("a parent that", () => {
   it("speaks something else is one that cannot be reached", async () => {
     await host.listenRaw((socket) => socket.end("SSH-2.0-OpenSSH_9.2\r\n"));
     await expect(host.boot()).rejects.toThrow("provision/unreachable");
+  });
+
+  it.each([
+    ["and stays", "hello"],
+    ["and leaves", null],
+  ])("goes over to another protocol %s is one that cannot be reached", async (_, more) => {
+    await host.listenRaw((socket) => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n");
+      if (more === null) socket.end();
+      else socket.write(more);
+    });
+    await expect(host.boot()).rejects.toThrow("provision/unreachable");
+    expect(host.phases.at(-1)).toBe("closed");
   });
 
   it("never stops talking in headers is cut off", async () => {
@@ -181,6 +195,21 @@ describe("a clock that jumps", () => {
     await clock.advance(20_000);
     expect((await enclave.failure).code).toBe("clock/jumped");
     expect(host.phases.at(-1)).toBe("closed");
+  });
+
+  it("is told where a connection does not end, and the keys are gone", async () => {
+    const clock = new TestClock(Date.now());
+    await host.listen();
+    const never = { close: () => new Promise<void>(() => undefined) };
+    const enclave = await host.boot({
+      clock,
+      transport: { dial: () => connect(host.path), listen: () => Promise.resolve(never) },
+    });
+    clock.jump(60_000);
+    await clock.advance(20_000);
+    expect((await enclave.failure).code).toBe("clock/jumped");
+    expect(host.lines.map(({ event }) => event)).toContain("epoch-ended");
+    host.forget();
   });
 
   it("by less goes on", async () => {

@@ -60,6 +60,26 @@ describe("arguments of the production entry", () => {
   });
 });
 
+describe("the end of the process", () => {
+  it("does not wait for a thread that is in native code", async () => {
+    const script = `
+      import { Worker } from "node:worker_threads";
+      import { endProcess } from "${CODE_ROOT}enclave/system/end.ts";
+      const worker = new Worker(\`
+        import { parentPort } from "node:worker_threads";
+        import { nativeFunction } from "${CODE_ROOT}enclave/system/native.ts";
+        const pause = nativeFunction("int pause()");
+        parentPort.postMessage("soon");
+        pause();
+      \`, { eval: true });
+      await new Promise((resolve) => worker.once("message", resolve));
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      endProcess(7);`;
+    const ended = await run(["--input-type=module", "-e", script]);
+    expect(ended).toEqual({ code: 7, out: "", errors: "" });
+  });
+});
+
 describe("the production entry", () => {
   it("says how it is used", async () => {
     const ended = await run([MAIN, "--surplus"]);

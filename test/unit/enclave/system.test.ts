@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { duplexPair, type Duplex } from "node:stream";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { clearEnvironment } from "../../../enclave/system/environment.ts";
 import { sendHeartbeat } from "../../../enclave/system/heartbeat.ts";
 import { loadModules, type Mount, mountAll } from "../../../enclave/system/kernel.ts";
 import { addressOf, lastError, nativeFunction } from "../../../enclave/system/native.ts";
@@ -35,6 +36,36 @@ describe.skipIf(!onLinux)("functions of the C library", () => {
     const firstByte = nativeFunction("int memcmp(uint64_t left, const void *right, int count)");
     expect(firstByte(addressOf(bytes), Uint8Array.of(1, 2, 3), 3)).toBe(0);
     expect(firstByte(addressOf(bytes), Uint8Array.of(1, 2, 4), 3)).toBeLessThan(0);
+  });
+});
+
+describe("the environment of process 1", () => {
+  it("is emptied of what the kernel puts there", () => {
+    const environment = { HOME: "/", TERM: "linux", pci: "off", HTTP_PROXY: "x", NODEX: "y" };
+    clearEnvironment(environment);
+    expect(environment).toEqual({});
+  });
+
+  it.each([
+    "NODE_OPTIONS",
+    "NODE_DEBUG",
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "OPENSSL_CONF",
+    "SSL_CERT_FILE",
+    "GLIBC_TUNABLES",
+    "MALLOC_PERTURB_",
+    "UV_USE_IO_URING",
+  ])("is refused with %s, even an empty one", (name) => {
+    const environment = { HOME: "/", [name]: "" };
+    expect(() => {
+      clearEnvironment(environment);
+    }).toThrow("boot/environment");
+  });
+
+  it("is looked at first", () => {
+    const init = readFileSync(new URL("../../../enclave/init.ts", import.meta.url), "utf8");
+    expect(init).toMatch(/try \{\s+clearEnvironment\(\);/u);
   });
 });
 

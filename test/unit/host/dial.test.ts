@@ -1,12 +1,13 @@
-import { createServer } from "node:http";
+import { createServer, request } from "node:http";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { EnclaveAddress } from "../../../host/enclave-address.ts";
 import { systemCode } from "../../../host/errors.ts";
 import { ask, openUpstream } from "../../../host/upstream.ts";
 import { startFakeEnclave } from "../../fakes/fake-enclave.ts";
 import { type HybridVsock, type Leading, startHybridVsock } from "../../fakes/hybrid-vsock.ts";
-import { onTestEnd, refusalOf, scratch, sendBy } from "./support.ts";
+import { onTestEnd, refusalOf, scratch, sendBy, until } from "./support.ts";
 
 const STATUS = {
   method: "GET",
@@ -64,6 +65,23 @@ describe("an enclave behind a machine monitor's socket", () => {
     );
     expect(monitor.lines.length).toBeGreaterThan(1);
     expect(monitor.lines.length).toBeLessThanOrEqual(8);
+  });
+
+  it("is not dialled without bound for requests that were given up", async () => {
+    const { address, monitor } = await monitorOf(() => ({ silent: true }));
+    const { agent } = openUpstream(address, 8);
+    onTestEnd(() => {
+      agent.destroy();
+    });
+    for (let i = 0; i < 20; i++) {
+      const sent = request({ agent, host: "enclave", path: "/gateway" });
+      sent.on("error", () => undefined).end();
+      await delay(5);
+      sent.destroy();
+    }
+    await until("they are dialled", () => monitor.lines.length >= 8);
+    await delay(50);
+    expect(monitor.lines).toHaveLength(8);
   });
 
   it("may begin its answer in the same packet as the monitor's", async () => {

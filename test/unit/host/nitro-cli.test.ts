@@ -1,4 +1,5 @@
 /** What nitro-cli may answer, and what becomes of it. */
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import {
@@ -120,6 +121,21 @@ describe("nitro-cli", () => {
     expect(failure).toContain(
       "install aws-nitro-enclaves-cli, or name another program with --runner",
     );
+  });
+
+  it("may leave a child that holds its output open", async () => {
+    const directory = scratch();
+    const pid = join(directory, "pid");
+    const lasting = '["-e", "setTimeout(() => {}, 60_000)"], { stdio: "inherit", detached: true }';
+    const script = `#!${process.execPath}
+const child = require("child_process").spawn(process.execPath, ${lasting});
+child.unref();
+require("fs").writeFileSync(${JSON.stringify(pid)}, String(child.pid));
+console.log("[]");`;
+    writeFileSync(join(directory, "nitro-cli"), script, { mode: 0o755 });
+    usePath(directory);
+    expect(await describeEnclaves()).toEqual([]);
+    process.kill(Number(readFileSync(pid, "utf8")), "SIGKILL");
   });
 
   it("may be no program", async () => {

@@ -4,12 +4,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BUNDLE_PATH, GATEWAY_PATH, MEDIA_REQUEST } from "@countersign/protocol";
 import { describe, expect, it } from "vitest";
-import { startFakeEnclave } from "../../fakes/fake-enclave.ts";
+import { startFakeEnclave, tell } from "../../fakes/fake-enclave.ts";
 import type { RunnerPlan, RunnerTemper } from "../../fakes/fake-runner.ts";
 import { launch, MAIN, models, startNode } from "./launch.ts";
-import { onTestEnd, scratch, send, until } from "./support.ts";
+import { onTestEnd, open, scratch, send, until } from "./support.ts";
 
 const FAKE_RUNNER = fileURLToPath(new URL("../../fakes/fake-runner.ts", import.meta.url));
+const COMMAND_LINE = fileURLToPath(new URL("../../../client/bin/countersign.js", import.meta.url));
 const SEALED = { method: "POST", headers: { "content-type": MEDIA_REQUEST }, body: "sealed" };
 
 interface Setting {
@@ -57,6 +58,15 @@ describe("a node with an enclave of hardware", () => {
     if (end === "SIGKILL") {
       node.child.kill("SIGKILL");
     } else {
+      // An answer that does not come keeps the first one waiting.
+      await tell(plan.inner, "/test/temper", "hold");
+      const sent = open(node.url + GATEWAY_PATH, SEALED).on("error", () => undefined);
+      sent.end(SEALED.body);
+      await until("it is relayed", async () =>
+        (await send(`${node.url}/metrics`)).body
+          .toString()
+          .includes("countersign_requests_in_flight 1\n"),
+      );
       node.child.kill("SIGINT");
       await until("it stops", () => node.events().some(({ event }) => event === "stopping"));
       node.child.kill("SIGINT");
@@ -104,7 +114,14 @@ describe("a node with an enclave of hardware that cannot start", () => {
     const [code, image] = await failing([...argv, "--image", lost]);
     expect([code, image]).toEqual([1, `countersign: enclave/image: cannot read ${lost}: ENOENT\n`]);
     const [, runner] = await failing([...argv, "--runner", lost]);
-    expect(runner).toBe(`countersign: enclave/image: cannot read ${lost}: ENOENT\n`);
+    expect(runner).toBe(`countersign: enclave/image: cannot run ${lost}: ENOENT\n`);
+    const directory = scratch();
+    const [, none] = await failing([...argv, "--image", directory]);
+    expect(none).toBe(`countersign: enclave/image: cannot read ${directory}: not a file\n`);
+    const inert = join(directory, "inert");
+    writeFileSync(inert, "", { mode: 0o644 });
+    const [, refused] = await failing([...argv, "--runner", inert]);
+    expect(refused).toBe(`countersign: enclave/image: cannot run ${inert}: EACCES\n`);
     expect(existsSync(plan.words)).toBe(false);
   });
 
@@ -114,6 +131,17 @@ describe("a node with an enclave of hardware that cannot start", () => {
     expect(stderr).toBe(
       "countersign: enclave/boot: the enclave ended with status 1: first line\n" +
         "[ E27 ] Insufficient memory available.\n",
+    );
+  });
+
+  it("passes that on line by line on the command line, and no line as its own", async () => {
+    const { argv } = setting("fail");
+    const state = join(scratch(), "state");
+    const own = ["--models", await models(), "--state", state, "--listen", "127.0.0.1:0"];
+    const running = launch(["node", ...own, ...argv], { program: COMMAND_LINE });
+    expect(await running.exit).toBe(1);
+    expect(running.stderr()).toMatch(
+      /^countersign: the node did not start: .*: first line\n {2}\[ E27 \] Insufficient memory available\.\n$/u,
     );
   });
 

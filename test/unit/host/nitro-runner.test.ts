@@ -1,5 +1,7 @@
 /** The program that drives nitro-cli, with a fake one in its search path. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { listed, NitroMachine } from "../../fakes/nitro-cli.ts";
@@ -111,6 +113,21 @@ describe("a Nitro Enclave's runner", () => {
       event: "failed",
       code: "E12",
     });
+    expect(machine.enclaves).toEqual([]);
+  });
+
+  it("ends it though nitro-cli hangs when it is asked what runs", async () => {
+    const machine = new NitroMachine(scratch());
+    const { child, exit } = await launched(machine);
+    const file = join(machine.directory, "nitro-cli");
+    const [interpreter, ...rest] = readFileSync(file, "utf8").split("\n");
+    const asked = join(machine.directory, "asked");
+    const hang = `require("fs").writeFileSync(${JSON.stringify(asked)}, ""); setTimeout(() => {}, 60_000)`;
+    const body = `if (process.argv[2] === "describe-enclaves") { ${hang}; } else { ${rest.join("\n")} }`;
+    writeFileSync(file, `${interpreter ?? ""}\n${body}\n`);
+    await until("it looks", () => existsSync(asked));
+    child.kill("SIGTERM");
+    expect(await exit).toBe(0);
     expect(machine.enclaves).toEqual([]);
   });
 

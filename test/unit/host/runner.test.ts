@@ -8,7 +8,7 @@ import { enclaveCommand } from "../../../host/enclave-command.ts";
 import { startEnclave } from "../../../host/enclave-process.ts";
 import { serveProvisioning } from "../../../host/provision.ts";
 import { DEFAULT_TIMING, Supervisor, type SupervisorTiming } from "../../../host/supervisor.ts";
-import { tell } from "../../fakes/fake-enclave.ts";
+import { readProvision, tell } from "../../fakes/fake-enclave.ts";
 import type { RunnerPlan, RunnerTemper } from "../../fakes/fake-runner.ts";
 import {
   CHOICE,
@@ -118,6 +118,22 @@ describe("an enclave that a runner runs", () => {
     await supervisor.stop();
     expect(lines.at(-1)?.fields).toMatchObject({ code: 0, reason: "SIGTERM" });
     expect(living(plan)).toEqual([]);
+  });
+
+  it("is another one once its machine was reset below its runner", async () => {
+    const { supervisor, plan, events } = await supervise("good");
+    await supervisor.start();
+    // What boots asks for its models.
+    await readProvision(plan.services, "/provisioning");
+    await until("it is seen", () => !supervisor.serving);
+    await until("another one serves", () => supervisor.serving);
+    expect(supervisor.generation).toBe(2);
+    expect(events().filter((event) => event.startsWith("enclave-"))).toEqual([
+      "enclave-reset",
+      "enclave-exited",
+      "enclave-restarting",
+      "enclave-restarted",
+    ]);
   });
 
   it("is known to serve by its answer where its log does not come", async () => {

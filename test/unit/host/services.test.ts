@@ -190,6 +190,11 @@ describe("where the host listens for its enclave", () => {
     expect(await bindTwice({ kind: "unix", path: file })).toMatch(/^socket\/path .*EADDRINUSE/u);
   });
 
+  it("is in a directory that is there", async () => {
+    const refusal = await bindTwice({ kind: "unix", path: join(scratch(), "none", "s.sock") });
+    expect(refusal).toMatch(/^socket\/path .*EACCES: name a file in a directory that is there/u);
+  });
+
   it("is a vsock port that one node has, on a machine that has vsock", async () => {
     const port = 0x4000_0000 + process.pid;
     const refusal = await bindTwice({ kind: "vsock", port, cid: 16 });

@@ -62,12 +62,14 @@ describe("--tee nitro", () => {
     ["a runner of an attached enclave", { attach: true, runner: "r" }],
     ["two context ids", { image: "i", cid: "16", enclave: "vsock:17:5000" }],
     ["the parent's context id", { image: "i", cid: "3" }],
+    ["the parent's address", { image: "i", enclave: "vsock:3:5000" }],
     ["no context id", { image: "i", cid: "4294967295" }],
     ["no processor", { image: "i", cpus: "0" }],
     ["too many processors", { image: "i", cpus: "257" }],
     ["too little memory", { image: "i", memory: "63" }],
     ["too much memory", { image: "i", memory: "4194305" }],
     ["an address of another kind", { image: "i", services: "vsock:16:1" }],
+    ["a monitor without a socket for its guest", { image: "i", enclave: "vsock-uds:vm:5000" }],
     ["a debug simulation", { image: "i", "simulate-debug": true }],
   ])("refuses %s", async (_, flags) => {
     const refusal = await refusalOf(() => nitro(flags));

@@ -58,6 +58,15 @@ describe("neededLibraries", () => {
     expect([...libraries]).toEqual([["libb.so", join(folder, "root/libb.so")]]);
   });
 
+  it("takes a distribution's own neighbours like all that is the distribution's", async () => {
+    writeElf(join(folder, "bin/p"), { needed: ["liba.so"] });
+    writeElf(join(folder, "root/lib/liba.so"), { needed: ["libb.so"], runpath: "$ORIGIN" });
+    writeElf(join(folder, "root/lib/libb.so"));
+    const { libraries, beside } = await needs("root");
+    expect([...beside]).toEqual([]);
+    expect(libraries.get("libb.so")).toBe(join(folder, "root/lib/libb.so"));
+  });
+
   it("refuses a program of another architecture, and a library that is nowhere", async () => {
     mkdirSync(join(folder, "root"));
     writeElf(join(folder, "bin/p"), { machine: ARM64 });

@@ -101,6 +101,15 @@ describe("an archive", () => {
     await expect(entriesOf(nameless)).rejects.toMatchObject(refused);
   });
 
+  it.each([
+    ["the same name twice", "b"],
+    ["names out of order", "a"],
+  ])("with %s is refused", async (_what, name) => {
+    const bytes = await archiveOf([fileOf("b", "text"), fileOf("c", "more")]);
+    bytes.set(Buffer.from(name), Buffer.from(bytes).indexOf("c\0"));
+    await expect(entriesOf(bytes)).rejects.toMatchObject(refused);
+  });
+
   it("with anything behind its end is refused", async () => {
     const bytes = await archiveOf([fileOf("a", "text")]);
     const one = bytes.slice();

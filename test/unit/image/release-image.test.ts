@@ -112,6 +112,18 @@ describe("an image that another builder made", () => {
       ),
       /\/init is not the one/u,
     ],
+    [
+      "starts another module than it says",
+      withInit(`#!/bin/node\nprocess.argv = ["/bin/node","/app/a.ts"];\nimport("/app/b.ts");\n`),
+      /\/init is not the one/u,
+    ],
+    [
+      "hides a second one behind the first",
+      withInit(
+        `#!/bin/node\nprocess.argv = ["/bin/node","/app/a.ts"];\nimport("/app/a.ts"); x("");\n`,
+      ),
+      /\/init is not the one/u,
+    ],
   ] as const;
 
   it.each(WRONG)("is not released where it %s", async (_what, platform, message) => {
@@ -119,6 +131,15 @@ describe("an image that another builder made", () => {
     const refusal = describeImage(image, "1.0.0", null);
     await expect(refusal).rejects.toMatchObject({ code: "image/malformed" });
     await expect(refusal).rejects.toThrow(message);
+  });
+});
+
+describe("an image of more files than a release lists", () => {
+  it("is not released: nobody could read what it says", async () => {
+    const application = Array.from({ length: 20_000 - 1 }, (_, i) => fileOf(`a/${i}`, ""));
+    await writeSmallImage(image, { application });
+    const refusal = describeImage(image, "1.0.0", null);
+    await expect(refusal).rejects.toMatchObject({ code: "image/malformed" });
   });
 });
 

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { releaseRebuildCommand } from "../../../client/cli/commands/release-rebuild.ts";
 import { releaseCommand } from "../../../client/cli/commands/release.ts";
 import { findCommand } from "../../../client/cli/main.ts";
-import { buildImage, DEFAULT_CMDLINES } from "../../../image/build.ts";
+import { buildImage, type BuildOptions, DEFAULT_CMDLINES } from "../../../image/build.ts";
 import { differenceOf } from "../../../image/release-difference.ts";
 import { describeImage } from "../../../image/release-image.ts";
 import { rebuildImage } from "../../../image/release-rebuild.ts";
@@ -32,6 +32,21 @@ function writeKernel(path: string, mark: number): void {
   writeFileSync(path, bytes);
 }
 
+/** What the image is built with, but for where it goes. */
+function options(): Omit<BuildOptions, "out"> {
+  return {
+    root: ROOT,
+    kernel,
+    modules,
+    libraries: ["/"],
+    architecture: ARCHITECTURE,
+    cmdline: DEFAULT_CMDLINES[ARCHITECTURE],
+    arguments: ["--heartbeat", "--parent-cid", "3"],
+    entries: ENCLAVE_ENTRIES,
+    signingKey: null,
+  };
+}
+
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "countersign-rebuild-test-"));
   kernel = join(folder, "kernel");
@@ -42,18 +57,7 @@ beforeAll(async () => {
     return path;
   });
   const out = join(folder, "image.eif");
-  await buildImage({
-    root: ROOT,
-    kernel,
-    modules,
-    out,
-    libraries: ["/"],
-    architecture: ARCHITECTURE,
-    cmdline: DEFAULT_CMDLINES[ARCHITECTURE],
-    arguments: ["--heartbeat", "--parent-cid", "3"],
-    entries: ENCLAVE_ENTRIES,
-    signingKey: null,
-  });
+  await buildImage({ ...options(), out });
   release = await describeImage(out, "1.0.0", null);
   file = join(folder, "release.json");
   writeFileSync(file, encodeRelease(release));
@@ -84,6 +88,48 @@ describe("a release of this checkout", () => {
     });
     expect(comparison).toEqual({ equal: true, file: "same", registers: [], differences: [] });
     expect(differenceOf(comparison)).toBeNull();
+  });
+
+  it("is not built again with a command line that starts another program", async () => {
+    const evil = join(folder, "evil.json");
+    const cmdline = "console=ttyS0 rdinit=/bin/node -- --eval=steal()";
+    writeFileSync(evil, encodeRelease({ ...release, options: { ...release.options, cmdline } }));
+    const given = ["--kernel", kernel, ...modules.flatMap((path) => ["--module", path])];
+    await expect(runCommand(releaseRebuildCommand, [evil, ...given])).rejects.toThrow(
+      /^image\/input: the command line has rdinit=/u,
+    );
+  });
+
+  it("is shown with a command line that is not ours, for whoever reads it to judge", async () => {
+    const cmdline = "console=ttyS0 mitigations=off";
+    const [image, other] = [join(folder, "other.eif"), join(folder, "other.json")];
+    await buildImage({ ...options(), out: image, cmdline });
+    writeFileSync(other, encodeRelease(await describeImage(image, "1.0.0", null)));
+    const given = ["--kernel", kernel, ...modules.flatMap((path) => ["--module", path])];
+    const { exit, notes } = await runCommand(releaseRebuildCommand, [other, "--quiet", ...given]);
+    expect(exit).toBe(0);
+    expect(notes).toEqual([`Linux's command line is the release's own: ${cmdline}`]);
+    const ours = await runCommand(releaseRebuildCommand, [file, ...given]);
+    expect([ours.exit, ours.notes]).toEqual([0, []]);
+    expect(ours.lines.join("\n")).toContain('arguments are ["--heartbeat","--parent-cid","3"]');
+    const asJson = await runCommand(releaseRebuildCommand, [other, "--json", ...given]);
+    expect(JSON.parse(asJson.lines[0] ?? "")).toMatchObject({
+      equal: true,
+      cmdlineOfRelease: true,
+      rebuilt: { options: { cmdline } },
+    });
+  });
+
+  it("that lists what is not in its image is equal, and said to list it", async () => {
+    const lie = join(folder, "lie.json");
+    const [first, ...rest] = release.inputs;
+    if (first === undefined) throw new TypeError("no input");
+    const inputs = [{ ...first, sha256: "0".repeat(64) }, ...rest];
+    writeFileSync(lie, encodeRelease({ ...release, inputs }));
+    const given = ["--kernel", kernel, ...modules.flatMap((path) => ["--module", path])];
+    const { exit, notes } = await runCommand(releaseRebuildCommand, [lie, ...given]);
+    expect(exit).toBe(0);
+    expect(notes).toEqual(["the release lists inputs that are not the image's: kernel"]);
   });
 
   it("is told apart from one with another kernel: exit code 1, and the kernel is named", async () => {

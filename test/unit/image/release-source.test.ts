@@ -101,6 +101,44 @@ describe.skipIf(!GIT)("the source of an image", () => {
     expect(foreign).toEqual(["enclave/main.ts", "enclave/absent.ts"]);
   });
 
+  it.each([
+    ["a file that git is told to ignore", "enclave/new.ts", "info/exclude", "enclave/new.ts\n"],
+    ["other line ends than the commit", "enclave/main.ts", "info/attributes", "* text eol=lf\n"],
+  ])("is not clean where the image has %s", async (_what, path, setting, text) => {
+    write(`.git/${setting}`, text);
+    write(path, "serve();\r\n");
+    // Git looks at the content, and finds nothing to say.
+    git("add", ".");
+    expect(git("status", "--porcelain")).toBe("");
+    const { source, foreign } = await sourceOf(root, [inputOf(`2:/app/${path}`, "serve();\r\n")]);
+    expect([source?.clean, foreign]).toEqual([false, []]);
+  });
+
+  it.each(["enclave/main.ts", "image/build.ts"])(
+    "is not clean where git is told that %s never changes",
+    async (path) => {
+      git("update-index", "--assume-unchanged", path);
+      write(path, "steal();\n");
+      const inputs = path === "image/build.ts" ? INPUTS : [inputOf(`2:/app/${path}`, "steal();\n")];
+      const { source, foreign } = await sourceOf(root, inputs);
+      expect([source?.clean, foreign]).toEqual([false, []]);
+    },
+  );
+
+  it("is clean with a package that npm put beneath a workspace", async () => {
+    write(".git/info/exclude", "node_modules/\n");
+    write("enclave/node_modules/hono/index.js", "x\n");
+    const inputs = [...INPUTS, inputOf("2:/app/enclave/node_modules/hono/index.js", "x\n")];
+    expect((await sourceOf(root, inputs)).source?.clean).toBe(true);
+  });
+
+  it("is not that of a checkout which another one lies in", async () => {
+    write(".git/info/exclude", "vendor/\n");
+    write("vendor/countersign/enclave/main.ts", FILES["enclave/main.ts"]);
+    const inner = join(root, "vendor/countersign");
+    expect(await sourceOf(inner, INPUTS)).toEqual({ source: null, foreign: [] });
+  });
+
   it("is that of the checkout, whatever the environment says of git", async () => {
     vi.stubEnv("GIT_DIR", join(root, "elsewhere"));
     vi.stubEnv("GIT_WORK_TREE", join(root, "elsewhere"));

@@ -125,6 +125,12 @@ describe("a release file", () => {
     expect(refusal("[".repeat(100_000))).toContain("nested too deep");
   });
 
+  it("that never ends a string, or has one of megabytes, is refused at once", () => {
+    expect(refusal(`"${String.raw`\"`.repeat(2_000_000)}`)).toContain("not JSON");
+    expect(refusal(changed((file) => (file["name"] = "x".repeat(15_000_000))))).toContain("/name");
+    expect(refusal(changed((file) => (file["name"] = "\n".repeat(5_000_000))))).toContain("/name");
+  });
+
   it("that is anything else is refused with our error", () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (text) => {

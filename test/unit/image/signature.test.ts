@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { encodeHex } from "@countersign/attestation";
 import { parseSigningKey, type SigningKey } from "@countersign/image";
 import { decode, encode } from "cborg";
@@ -183,6 +183,19 @@ describe("a signature section is refused", () => {
     expect(refusedCode(Buffer.concat([section, Buffer.of(0)]))).toMatch(/^image\/malformed: /u);
   });
 
+  it("for a certificate that OpenSSL would encode in another way, which has two digests", () => {
+    const { raw } = new X509Certificate(pems.certificate);
+    // Its last part is a bit string of one length byte; here it has two, and the whole one more.
+    const at = raw.findLastIndex((byte, i) => byte === 3 && raw[i + 1] === raw.length - i - 2);
+    const loose = Buffer.concat([raw.subarray(0, at), Buffer.of(3, 0x81), raw.subarray(at + 1)]);
+    loose.writeUInt16BE(raw.length - 3, 2);
+    const pem = pemOf(loose);
+    expect(new X509Certificate(pem).raw.equals(raw)).toBe(true);
+    const signer = { key: createPrivateKey(pems.key), certificatePem: pem };
+    expect(refusedCode(encodeSignature(signer, pcr0))).toMatch(/^image\/malformed: .*not DER/u);
+    expect(() => parseSigningKey(pems.key, pem, NOW_MS + 1000)).toThrow("cannot be read");
+  });
+
   it("for a key on another curve", () => {
     const small = selfSigned("prime256v1");
     const section = encode([
@@ -191,9 +204,13 @@ describe("a signature section is refused", () => {
         signing_certificate: [...Buffer.from(small.certificate)],
       },
     ]);
-    expect(refusedCode(section)).toMatch(
-      /^image\/signature: the certificate's key is not on P-384/u,
-    );
+    // AWS's tools sign with that key, too: another algorithm, and a shorter signature.
+    const signer = { key: createPrivateKey(small.key), certificatePem: small.certificate };
+    for (const refused of [section, encodeSignature(signer, pcr0)]) {
+      expect(refusedCode(refused)).toMatch(
+        /^image\/signature: the certificate's key is not on P-384/u,
+      );
+    }
   });
 });
 

@@ -143,6 +143,7 @@ console.log(JSON.stringify({
     const folder = join(newFolder(), "a/b");
     const before = process.umask(0o077);
     await writeDirectory(folder, entries).finally(() => process.umask(before));
+    expect(lstatSync(folder).mode & 0o777).toBe(0o755);
     // Node's own recursive listing follows links.
     const listing = execFileSync("find", [folder, "-mindepth", "1", "-printf", "%P\\0"]);
     const found = listing.toString().split("\0").slice(0, -1).toSorted();
