@@ -93,10 +93,22 @@ export class OperatedNode {
 
   /** Ends the guest from outside, as a crash of the hypervisor would. */
   async killGuest(): Promise<void> {
-    process.kill(await this.guestPid(), "SIGKILL");
+    process.kill(await this.#guestPid(), "SIGKILL");
   }
 
-  async guestPid(): Promise<number> {
+  /** The process of the guest that runs, or that comes after the one that has ended. */
+  async nextGuest(timeoutMs: number): Promise<number> {
+    const startedMs = performance.now();
+    for (;;) {
+      // Between two guests there is no such file.
+      const pid = await this.#guestPid().catch(() => null);
+      if (pid !== null && pid > 0 && isRunning(pid)) return pid;
+      if (performance.now() - startedMs > timeoutMs) throw new Error(`no guest in ${timeoutMs} ms`);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  async #guestPid(): Promise<number> {
     return Number(await readFile(pidPath(this.#folder), "utf8"));
   }
 
@@ -110,6 +122,14 @@ export class OperatedNode {
   async stop(): Promise<void> {
     await this.#node?.stop();
     this.#node = null;
+  }
+}
+
+export function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
   }
 }
 

@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** Machines take the whole processor: one file at a time. */
+/** A machine takes a core and more, and a gigabyte: two at a time. */
 // oxlint-disable-next-line import/no-default-export -- vitest reads the default export
 export default defineConfig(({ mode }) => ({
   root: new URL("../..", import.meta.url).pathname,
@@ -8,8 +8,7 @@ export default defineConfig(({ mode }) => ({
     include: [mode === "eif" ? "test/emulation/*.eif.ts" : "test/emulation/*.emulation.ts"],
     globalSetup: [mode === "eif" ? "test/emulation/set-up-eif.ts" : "test/emulation/set-up.ts"],
     pool: "forks",
-    fileParallelism: false,
-    maxWorkers: 1,
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     reporters: ["verbose"],
