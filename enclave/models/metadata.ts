@@ -1,5 +1,6 @@
 import { decodeUtf8 } from "@countersign/attestation/attester";
 import { EnclaveError } from "../errors.ts";
+import { visitJson } from "../json-strings.ts";
 import { type Pooling, POOLINGS } from "../text/pooling.ts";
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
@@ -98,11 +99,18 @@ export function parseTextMetadata(bytes: Uint8Array): TextMetadata {
 
 function parseJson(bytes: Uint8Array): Json {
   let value: unknown;
+  let text: string;
   try {
-    value = JSON.parse(decodeUtf8(bytes));
+    text = decodeUtf8(bytes);
+    value = JSON.parse(text);
   } catch (cause) {
     throw new EnclaveError("model/metadata", "metadata.json is not JSON", { cause });
   }
+  visitJson(text, {
+    string(content, repeated) {
+      if (repeated) throw wrong(`/${content.slice(0, 64)}`, "is there twice");
+    },
+  });
   return jsonAt(value, "", 0);
 }
 

@@ -6,6 +6,7 @@
  */
 import { decodeUtf8 } from "@countersign/attestation/attester";
 import { EnclaveError } from "../errors.ts";
+import { visitJson } from "../json-strings.ts";
 
 export type ModelJsonCode = "model/config" | "model/tokenizer" | "model/template";
 
@@ -20,7 +21,6 @@ export interface Section {
 
 /** Arrays and objects in each other: a tokenizer's sequence of sequences has about ten. */
 const MAX_DEPTH = 32;
-const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:]/gsu;
 
 /** @throws {@link EnclaveError} with `code` unless `bytes` are one JSON object within the bounds. */
 export function parseSection(
@@ -41,35 +41,25 @@ export function parseSection(
   } catch (cause) {
     throw wrong(section, null, "is not JSON", cause);
   }
-  requireDistinctNames(section, text);
+  requireExact(section, text);
   if (!isRecord(value)) throw wrong(section, null, "is no object");
   return { ...section, members: value };
 }
 
 /**
- * Refuses text in which an object has a name twice: parsers differ in which one they take.
+ * Refuses text in which an object has a name twice, and what is too deep.
  *
  * @param text - JSON, as JSON.parse found.
  */
-function requireDistinctNames(section: Section, text: string): void {
-  const open: (Set<string> | null)[] = [];
-  let last = "";
-  for (const [token] of text.matchAll(TOKEN)) {
-    if (token === "{" || token === "[") {
-      open.push(token === "{" ? new Set() : null);
-      if (open.length > MAX_DEPTH) throw wrong(section, null, `is over ${MAX_DEPTH} levels deep`);
-    } else if (token === "}" || token === "]") {
-      open.pop();
-    } else if (token === ":") {
-      const names = open.at(-1);
-      const name: unknown = last.includes("\\") ? JSON.parse(last) : last.slice(1, -1);
-      if (names === null || names === undefined || typeof name !== "string") continue;
-      if (names.has(name)) throw wrong(section, name, "is there twice");
-      names.add(name);
-    } else {
-      last = token;
-    }
-  }
+function requireExact(section: Section, text: string): void {
+  visitJson(text, {
+    string(content, repeated) {
+      if (repeated) throw wrong(section, content, "is there twice");
+    },
+    open(depth) {
+      if (depth > MAX_DEPTH) throw wrong(section, null, `is over ${MAX_DEPTH} levels deep`);
+    },
+  });
 }
 
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

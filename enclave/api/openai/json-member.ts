@@ -1,4 +1,4 @@
-import { endOfString } from "./json.ts";
+import { endOfString } from "../../json-strings.ts";
 
 /**
  * The text of a member's value as it was written: a parser would round the numbers in it.

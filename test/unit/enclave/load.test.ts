@@ -333,6 +333,7 @@ describe("metadata.json", () => {
   it.each([
     ["not JSON", utf8.encode("{")],
     ["not UTF-8", new Uint8Array([0x22, 0xff, 0x22])],
+    ["a name twice", utf8.encode(`{"description": "one", "descriptio\\u006e": "another"}`)],
     ["a list", []],
     ["an unknown key", { descriptio: "" }],
     ["a description that is no text", { description: 1 }],
