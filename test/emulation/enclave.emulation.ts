@@ -34,6 +34,7 @@ const MEMORY_MIB = 1024;
 const CACHE_MIB = 64;
 const RESTART_MS = 60_000;
 const END_MS = 20_000;
+const ANY_PORT = "127.0.0.1:0";
 const POLL_MS = 50;
 const PCR_BYTES = 48;
 const MODELS_REGISTER = 16;
@@ -173,7 +174,8 @@ describe.skipIf(cache === null)("an emulated enclave", () => {
 });
 
 function setting(repository: string, cacheMib: number): NodeSetting {
-  return { folder, image: image.file, models: repository, memoryMib: MEMORY_MIB, cacheMib };
+  const memoryMib = MEMORY_MIB;
+  return { folder, image: image.file, models: repository, memoryMib, cacheMib, listen: ANY_PORT };
 }
 
 async function bundle(): Promise<Uint8Array> {

@@ -70,7 +70,14 @@ describe.skipIf(absent)("QEMU's Nitro Enclave", () => {
     const node = new OperatedNode(folder);
     process.env["COUNTERSIGN_EMULATION_NITRO"] = qemu ?? "";
     try {
-      await node.start({ folder, image: image.file, models, memoryMib: 1024, cacheMib: 64 });
+      await node.start({
+        folder,
+        image: image.file,
+        models,
+        memoryMib: 1024,
+        cacheMib: 64,
+        listen: "127.0.0.1:0",
+      });
       const words = ["attest", node.url, "--policy", policyPath, "--json"];
       const { code, out } = await countersign(folder, ...words);
       expect(code).toBe(1);

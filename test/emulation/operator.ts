@@ -50,6 +50,7 @@ export interface NodeSetting {
   readonly memoryMib: number;
   /** For the keys and values of texts. */
   readonly cacheMib: number;
+  readonly listen: string;
 }
 
 export class OperatedNode {
@@ -69,8 +70,7 @@ export class OperatedNode {
 
   /** @throws CommandError where the host gives up, with its own words. */
   async start(setting: NodeSetting): Promise<void> {
-    // The runner has it from the host, which hands it the environment as it is.
-    process.env["COUNTERSIGN_EMULATION_RUN"] = setting.folder;
+    tellRunner(setting.folder);
     this.#node = await startNode(nodeWords(setting), {
       event: (event) => this.events.push(event),
       error: (line) => this.errors.push(line),
@@ -125,6 +125,11 @@ export class OperatedNode {
   }
 }
 
+/** Names the folder of a machine's sockets to its runner, which has its environment from the host's. */
+export function tellRunner(folder: string): void {
+  process.env["COUNTERSIGN_EMULATION_RUN"] = folder;
+}
+
 export function isRunning(pid: number): boolean {
   try {
     return process.kill(pid, 0);
@@ -133,8 +138,15 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-/** As an operator writes them; the addresses alone are the emulation's. */
-function nodeWords({ folder, image, models, memoryMib, cacheMib }: NodeSetting): readonly string[] {
+/** The host's flags, as an operator writes them; the addresses alone are the emulation's. */
+export function nodeWords({
+  folder,
+  image,
+  models,
+  memoryMib,
+  cacheMib,
+  listen,
+}: NodeSetting): readonly string[] {
   const words = {
     tee: "nitro",
     image,
@@ -145,7 +157,7 @@ function nodeWords({ folder, image, models, memoryMib, cacheMib }: NodeSetting):
     "cache-mib": `${cacheMib}`,
     models,
     state: join(folder, "state"),
-    listen: "127.0.0.1:0",
+    listen,
   };
   return Object.entries(words).flatMap(([name, value]) => [`--${name}`, value]);
 }
