@@ -46,6 +46,8 @@ let image: MeasuredImage;
 let policy: PolicyFile;
 let policyPath: string;
 let node: OperatedNode;
+/** The guest that refused its model. */
+let refused = 0;
 
 beforeAll(async () => {
   if (cache === null) return;
@@ -139,9 +141,11 @@ describe.skipIf(cache === null)("an emulated enclave", () => {
   it("refuses a model whose bytes are not those that its host named", async () => {
     await changeByte(join(models, "digits", "1", "model.onnx"));
     const from = node.events.length;
+    const killed = await node.guestPid();
     await node.killGuest();
     await node.event("enclave-restarting", from, RESTART_MS);
     const refusal = node.events.length;
+    refused = await node.nextGuest(killed, RESTART_MS);
     expect(await node.event("enclave-exited", refusal, RESTART_MS)).toMatchObject({
       reason: "model/hash",
     });
@@ -153,7 +157,7 @@ describe.skipIf(cache === null)("an emulated enclave", () => {
 
   it("does not outlive a host that is killed", async () => {
     // The host goes on trying: another guest boots, or is about to.
-    const guest = await node.nextGuest(RESTART_MS);
+    const guest = await node.nextGuest(refused, RESTART_MS);
     node.killHost();
     const startedMs = performance.now();
     while (isRunning(guest) && performance.now() - startedMs < END_MS) {

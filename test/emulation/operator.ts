@@ -93,22 +93,23 @@ export class OperatedNode {
 
   /** Ends the guest from outside, as a crash of the hypervisor would. */
   async killGuest(): Promise<void> {
-    process.kill(await this.#guestPid(), "SIGKILL");
+    process.kill(await this.guestPid(), "SIGKILL");
   }
 
-  /** The process of the guest that runs, or that comes after the one that has ended. */
-  async nextGuest(timeoutMs: number): Promise<number> {
+  /** The process of the guest that comes after `ended`, which may still be about to go. */
+  async nextGuest(ended: number, timeoutMs: number): Promise<number> {
     const startedMs = performance.now();
     for (;;) {
       // Between two guests there is no such file.
-      const pid = await this.#guestPid().catch(() => null);
-      if (pid !== null && pid > 0 && isRunning(pid)) return pid;
+      const pid = await this.guestPid().catch(() => null);
+      if (pid !== null && pid > 0 && pid !== ended && isRunning(pid)) return pid;
       if (performance.now() - startedMs > timeoutMs) throw new Error(`no guest in ${timeoutMs} ms`);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
 
-  async #guestPid(): Promise<number> {
+  /** The process of the guest that was started last. */
+  async guestPid(): Promise<number> {
     return Number(await readFile(pidPath(this.#folder), "utf8"));
   }
 
