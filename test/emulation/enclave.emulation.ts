@@ -19,6 +19,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { hashRepository } from "../../client/cli/models.ts";
 import type { PolicyFile } from "../../client/cli/policies.ts";
 import { countersign } from "./client.ts";
+import { rootCertificate } from "./machine.ts";
 import { buildEnclave, imagePath, REPOSITORY } from "./image.ts";
 import {
   emulationPolicy,
@@ -168,9 +169,13 @@ describe.skipIf(cache === null)("an emulated enclave", () => {
   });
 
   it("says the numbers where its memory does not hold what it is to serve", async () => {
-    node = new OperatedNode(folder);
+    // A machine of its own: nothing of the one before is in its way.
+    const own = join(folder, "own");
+    await rootCertificate(new Packages(cache ?? ""), own);
+    node = new OperatedNode(own);
     // The bundled text, with more for its keys and values than the machine has.
-    const starting = node.start(setting(join(REPOSITORY, "models"), 4 * MEMORY_MIB));
+    const models = join(REPOSITORY, "models");
+    const starting = node.start({ ...setting(models, 4 * MEMORY_MIB), folder: own });
     await expect(starting).rejects.toThrow(
       /boot\/memory\. The models need 4\d{3} MiB, and the enclave has [1-9]\d{2}:/u,
     );

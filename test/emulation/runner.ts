@@ -9,6 +9,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { endProcess } from "../../enclave/system/end.ts";
 import { startMachine } from "./machine.ts";
 import { nitroCommand } from "./nitro-qemu.ts";
 import { cacheFolder, preparePackages } from "./packages.ts";
@@ -29,7 +30,8 @@ const { values } = parseArgs({
     cid: { type: "string" },
   },
 });
-process.exit(await main());
+// process.exit joins V8's threads, and was seen to wait for one for ever: then nobody learns of the end.
+endProcess(await main());
 
 async function main(): Promise<number> {
   const { image, cpus, memory, cid } = values;
