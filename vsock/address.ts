@@ -1,6 +1,5 @@
 /** Where a vsock socket is: a context id, which means a machine, and a port of 32 bits. */
-import { endianness } from "node:os";
-import { AF_VSOCK, peerAddress, struct } from "./libc.ts";
+import { AF_VSOCK, LITTLE_ENDIAN, peerAddress, struct } from "./libc.ts";
 
 /** To listen on: whatever this machine's own id is. */
 export const CID_ANY = 0xffffffff;
@@ -45,6 +44,5 @@ export function peerCid(fd: number): number | null {
   const peer = peerAddress(fd, SOCKADDR_BYTES);
   if ("failed" in peer) return null;
   const view = new DataView(peer.value.buffer);
-  const littleEndian = endianness() === "LE";
-  return view.getUint16(0, littleEndian) === AF_VSOCK ? view.getUint32(8, littleEndian) : null;
+  return view.getUint16(0, LITTLE_ENDIAN) === AF_VSOCK ? view.getUint32(8, LITTLE_ENDIAN) : null;
 }

@@ -22,7 +22,7 @@ export const POLLOUT = 4;
 /** `struct pollfd`: int fd, short events, short revents. */
 const POLLFD_BYTES = 8;
 /** A number in memory is in the machine's order; Node runs on no other in our images. */
-const LITTLE_ENDIAN = endianness() === "LE";
+export const LITTLE_ENDIAN: boolean = endianness() === "LE";
 
 type Int = number;
 interface Calls {

@@ -6,7 +6,7 @@
  */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import {
@@ -18,7 +18,7 @@ import {
   unpackClosure,
   unpackPackage,
 } from "./archive.ts";
-import type { ProgramCommand } from "./packages.ts";
+import { filledOnce, type ProgramCommand } from "./packages.ts";
 
 const run = promisify(execFile);
 
@@ -46,20 +46,10 @@ export function nitroCommand(folder: string): ProgramCommand {
 
 /** Builds it the first time, for minutes. @throws {@link Unavailable} where it cannot be built. */
 export async function prepareNitroQemu(cache: string): Promise<string> {
-  const ready = join(cache, LAYOUT);
-  if (existsSync(ready)) return ready;
-  for (const program of ["cc", "ninja", "pkg-config", "tar"]) requireProgram(program);
-  await mkdir(cache, { recursive: true });
-  const draft = await mkdtemp(join(cache, "draft-"));
-  try {
+  return await filledOnce(cache, LAYOUT, async (draft) => {
+    for (const program of ["cc", "ninja", "pkg-config", "tar"]) requireProgram(program);
     await build(draft);
-    await rename(draft, ready).catch((error: unknown) => {
-      if (!existsSync(ready)) throw error;
-    });
-  } finally {
-    await rm(draft, { recursive: true, force: true });
-  }
-  return ready;
+  });
 }
 
 async function build(folder: string): Promise<void> {

@@ -102,12 +102,21 @@ export async function preparePackages(cache: string): Promise<Packages> {
     throw new Unavailable("the emulated machine is x86-64 under Linux");
   }
   requireProgram("setpriv");
-  const ready = join(cache, LAYOUT);
-  if (existsSync(ready)) return new Packages(ready);
+  return new Packages(await filledOnce(cache, LAYOUT, fill));
+}
+
+/** The folder `name` of `cache`, which `fill` fills the first time; the path is the folder's. */
+export async function filledOnce(
+  cache: string,
+  name: string,
+  fillFolder: (draft: string) => Promise<void>,
+): Promise<string> {
+  const ready = join(cache, name);
+  if (existsSync(ready)) return ready;
   await mkdir(cache, { recursive: true });
   const draft = await mkdtemp(join(cache, "draft-"));
   try {
-    await fill(draft);
+    await fillFolder(draft);
     // Whole or not at all: a set-up that breaks off leaves nothing that looks ready.
     await rename(draft, ready).catch((error: unknown) => {
       if (!existsSync(ready)) throw error;
@@ -115,7 +124,7 @@ export async function preparePackages(cache: string): Promise<Packages> {
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
-  return new Packages(ready);
+  return ready;
 }
 
 async function fill(folder: string): Promise<void> {
