@@ -22,6 +22,8 @@ export {
   isArray,
   isMap,
 } from "./cbor.ts";
+export { parseJson } from "./json.ts";
+export { JsonNode, type JsonObject } from "./json-node.ts";
 export { parseCoseSign1, sigStructure } from "./cose.ts";
 export {
   encodeEpochBinding,
@@ -30,6 +32,7 @@ export {
   MODELS_REGISTER,
   modelsRegister,
 } from "./binding.ts";
+export { encodeReleaseBinding, type ReleaseBinding } from "./release-binding.ts";
 export { encodeKeyset, type Keyset } from "./keyset.ts";
 export { encodeModelSet, type ModelRef } from "./models.ts";
 export { encodeRuntimeConfig, type RuntimeConfig } from "./config.ts";

@@ -28,7 +28,15 @@ export type ProtocolErrorCode =
   | "manifest/too-large"
   | "provisioning/structure"
   | "provisioning/limit"
-  | "provisioning/model";
+  | "provisioning/model"
+  // Which key services an enclave may ask
+  | "key-services/structure"
+  | "key-services/none"
+  // Key brokers
+  | "key-release/structure"
+  // Sealed models
+  | "seal/structure"
+  | "seal/envelope";
 
 /** Bytes, or a peer's message, that we refuse. `code` says which rule they broke. */
 export class ProtocolError extends Error {

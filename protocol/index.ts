@@ -84,6 +84,36 @@ export {
   type Provisioning,
   type ProvisioningLimits,
 } from "./provisioning.ts";
+export { type KmsKeyArn, parseKmsKeyArn } from "./arn.ts";
+export {
+  DATA_KEY_BYTES,
+  encodeEnvelope,
+  encodeSeal,
+  type Envelope,
+  KMS_CONTEXT_NAME,
+  MAX_ENVELOPE_BYTES,
+  MAX_SEAL_BYTES,
+  MAX_WRAPPED_BYTES,
+  parseEnvelope,
+  parseSeal,
+  type Seal,
+  SEAL_PATH,
+  SEALED_SUFFIX,
+  sealedBytes,
+  sealedPath,
+  SEGMENT_BYTES,
+  SEGMENT_TAG_BYTES,
+  segmentAad,
+  segmentCount,
+  segmentNonce,
+} from "./seal.ts";
+export {
+  type KeyService,
+  keyServiceFor,
+  type KeyServiceRule,
+  type KeyServices,
+  parseKeyServices,
+} from "./key-services.ts";
 export {
   BUNDLE_PATH,
   CHALLENGE_PATH,
@@ -103,3 +133,19 @@ export {
   TRANSCRIPT_KEY_BYTES,
   TRANSCRIPT_LABEL,
 } from "./wire.ts";
+export {
+  encodeKeyChallenge,
+  encodeKeyRequest,
+  KEY_CHALLENGE_PATH,
+  KEY_NONCE_BYTES,
+  KEY_RELEASE_PATH,
+  type KeyChallenge,
+  type KeyRequest,
+  MAX_KEY_ANSWER_BYTES,
+  MAX_KEY_REQUEST_BYTES,
+  MEDIA_KEY_RELEASE,
+  openDataKey,
+  parseKeyChallenge,
+  parseKeyRequest,
+  sealDataKey,
+} from "./key-release.ts";

@@ -1,9 +1,9 @@
 /**
  * What the host tells the enclave at boot: which models to load, and its limits.
  *
- * {1: "countersign/provisioning/v1", 2: [[id, version, digest, manifest] …], 3: {* name => uint}} in
- * deterministic CBOR. Nothing in it is trusted: what the enclave took from it is in its RuntimeConfig
- * and ModelSet, which clients judge.
+ * {1: "countersign/provisioning/v1", 2: [[id, version, digest, manifest, ? envelope] …],
+ * 3: {* name => uint}} in deterministic CBOR. Nothing in it is trusted: what the enclave took from it
+ * is in its RuntimeConfig and ModelSet, which clients judge.
  */
 import {
   AttestationError,
@@ -17,6 +17,7 @@ import {
   isMap,
 } from "@countersign/attestation/attester";
 import { ProtocolError } from "./errors.ts";
+import { MAX_ENVELOPE_BYTES } from "./seal.ts";
 
 const TAG = "countersign/provisioning/v1";
 const PROFILE: CborProfile = { ...DETERMINISTIC, maxBytes: 16 * 1024 * 1024 };
@@ -32,6 +33,8 @@ export interface ProvisionedModel {
   /** SHA-256 of `manifest`, 32 bytes; the enclave recomputes it. */
   readonly digest: Uint8Array;
   readonly manifest: Uint8Array;
+  /** Of a sealed version: the bytes of its envelope. What is fetched of it are the sealed files. */
+  readonly envelope: Uint8Array | null;
 }
 
 export interface ProvisioningLimits {
@@ -83,7 +86,7 @@ export function encodeProvisioning(provisioning: Provisioning): Uint8Array {
   for (const name of limitNames()) {
     limits.set(name, requireLimit(name, provisioning.limits[name]));
   }
-  const models = provisioning.models.map((m) => [m.id, m.version, m.digest, m.manifest] as const);
+  const models = provisioning.models.map(encodeModel);
   const structure = new Map<number, CborValue>([
     [1, TAG],
     [2, models],
@@ -120,18 +123,30 @@ function decodeStructure(bytes: Uint8Array): CborMap {
   return value;
 }
 
+function encodeModel(model: ProvisionedModel): readonly CborValue[] {
+  const { id, version, digest, manifest, envelope } = model;
+  const row = [id, version, digest, manifest];
+  return envelope === null ? row : [...row, envelope];
+}
+
 function parseModel(row: CborValue): ProvisionedModel {
-  if (!isArray(row) || row.length !== 4) {
-    throw new ProtocolError("provisioning/structure", "want [id, version, digest, manifest]");
+  if (!isArray(row) || (row.length !== 4 && row.length !== 5)) {
+    const want = "[id, version, digest, manifest, ? envelope]";
+    throw new ProtocolError("provisioning/structure", `want ${want}`);
   }
-  const [id, version, digest, manifest] = row;
+  const [id, version, digest, manifest, envelope] = row;
   if (typeof id !== "string" || typeof version !== "string") {
     throw new ProtocolError("provisioning/structure", "want id and version as text");
   }
   if (!(digest instanceof Uint8Array) || !(manifest instanceof Uint8Array)) {
     throw new ProtocolError("provisioning/structure", "want digest and manifest as bytes");
   }
-  return { id, version, digest, manifest };
+  // Absent where there is none: null in its place would be a second encoding of the same.
+  if (row.length === 4) return { id, version, digest, manifest, envelope: null };
+  if (!(envelope instanceof Uint8Array)) {
+    throw new ProtocolError("provisioning/structure", "want the envelope as bytes");
+  }
+  return { id, version, digest, manifest, envelope };
 }
 
 function parseLimits(map: CborMap): ProvisioningLimits {
@@ -171,12 +186,15 @@ function requireModels(models: readonly ProvisionedModel[]): void {
     throw new ProtocolError("provisioning/model", `${models.length} models`);
   }
   const seen = new Set<string>();
-  for (const { id, version, digest } of models) {
+  for (const { id, version, digest, envelope } of models) {
     if (!MODEL_ID.test(id) || !MODEL_VERSION.test(version)) {
       throw new ProtocolError("provisioning/model", "a name that is not allowed");
     }
     if (digest.length !== DIGEST_BYTES) {
       throw new ProtocolError("provisioning/model", `digest of ${digest.length} bytes`);
+    }
+    if (envelope !== null && (envelope.length === 0 || envelope.length > MAX_ENVELOPE_BYTES)) {
+      throw new ProtocolError("provisioning/model", `envelope of ${envelope.length} bytes`);
     }
     seen.add(`${id}/${version}`);
   }

@@ -5,8 +5,8 @@ import type { Expected, Vector } from "./vector.ts";
 
 /** Where the vectors lie. */
 export const CORPUS: string = new URL("../vectors/", import.meta.url).pathname;
-/** Folders beside the corpus that hold other people's published vectors, not ours. */
-const FOREIGN: ReadonlySet<string> = new Set(["hpke", "ohttp"]);
+/** Folders beside the corpus that are made otherwise: published vectors of others, and other programs'. */
+const FOREIGN: ReadonlySet<string> = new Set(["hpke", "key-release", "ohttp", "seal"]);
 
 /** All vectors, by stage and number. */
 export function readCorpus(): readonly Vector[] {

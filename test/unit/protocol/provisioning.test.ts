@@ -2,6 +2,7 @@ import { type CborValue, encodeCbor } from "@countersign/attestation";
 import {
   encodeProvisioning,
   LIMIT_RANGES,
+  MAX_ENVELOPE_BYTES,
   MAX_MODELS,
   parseProvisioning,
   type Provisioning,
@@ -26,6 +27,7 @@ const MODEL = {
   version: "1",
   digest: new Uint8Array(32).fill(1),
   manifest: Uint8Array.of(0x80),
+  envelope: null,
 };
 const WHOLE: Provisioning = { models: [MODEL, { ...MODEL, version: "2" }], limits: LIMITS };
 
@@ -45,6 +47,31 @@ const LIMIT_MAP = new Map(Object.entries(LIMITS));
 describe("provisioning", () => {
   it("parses what it encodes", () => {
     expect(parseProvisioning(encodeProvisioning(WHOLE))).toEqual(WHOLE);
+  });
+
+  it("carries the envelope of a version that is sealed", async () => {
+    const sealed = { ...MODEL, version: "2", envelope: Uint8Array.of(0xa0) };
+    const mixed: Provisioning = { models: [MODEL, sealed], limits: LIMITS };
+    expect(parseProvisioning(encodeProvisioning(mixed))).toEqual(mixed);
+    const row = [...ROW, sealed.envelope] as const;
+    expect(parseProvisioning(structure([row], LIMIT_MAP)).models).toEqual([
+      { ...MODEL, envelope: sealed.envelope },
+    ]);
+    for (const envelope of [null, "envelope", [sealed.envelope]]) {
+      const bytes = structure([[...ROW, envelope]], LIMIT_MAP);
+      expect(await codeOf(() => parseProvisioning(bytes))).toBe("provisioning/structure");
+    }
+    const long = structure([[...row, 0]], LIMIT_MAP);
+    expect(await codeOf(() => parseProvisioning(long))).toBe("provisioning/structure");
+    for (const length of [0, MAX_ENVELOPE_BYTES + 1]) {
+      const envelope = new Uint8Array(length);
+      const models = [{ ...MODEL, envelope }];
+      expect(await codeOf(() => encodeProvisioning({ ...WHOLE, models }))).toBe(
+        "provisioning/model",
+      );
+      const bytes = structure([[...ROW, envelope]], LIMIT_MAP);
+      expect(await codeOf(() => parseProvisioning(bytes))).toBe("provisioning/model");
+    }
   });
 
   it("takes each limit's range and nothing beyond", async () => {
