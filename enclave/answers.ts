@@ -33,7 +33,7 @@ export function innerRefusal(error: unknown): Refusal {
 }
 
 /** How a code of ours looks, whichever part of the house it comes from. */
-const CODE = /^[a-z0-9]+\/[a-z0-9-]+$/u;
+const CODE = /^[a-z0-9-]+\/[a-z0-9-]+$/u;
 
 /** The code of an error for the log: never its text. */
 export function errorCode(error: unknown): string {
@@ -70,6 +70,11 @@ function faultOf(code: ProtocolErrorCode): Fault {
     case "provisioning/structure":
     case "provisioning/limit":
     case "provisioning/model":
+    case "key-services/structure":
+    case "key-services/none":
+    case "key-release/structure":
+    case "seal/structure":
+    case "seal/envelope":
       return "ours";
     default:
       return code satisfies never;

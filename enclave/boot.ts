@@ -10,7 +10,7 @@ import {
   MODELS_REGISTER,
   modelsRegister,
 } from "@countersign/attestation/attester";
-import type { Provisioning, ProvisioningLimits } from "@countersign/protocol";
+import type { KeyServices, Provisioning, ProvisioningLimits } from "@countersign/protocol";
 import type { Server } from "node:http";
 import { createApp } from "./api/app.ts";
 import type { Clock } from "./clock.ts";
@@ -19,6 +19,7 @@ import { type EpochTerms, sha256 } from "./epoch.ts";
 import { Epochs } from "./epochs.ts";
 import { EnclaveError } from "./errors.ts";
 import { Gateway } from "./gateway.ts";
+import { keyRelease } from "./keys/release.ts";
 import type { Log } from "./log.ts";
 import { loadModels } from "./models/load.ts";
 import type { ServedModels } from "./models/served.ts";
@@ -42,6 +43,8 @@ export interface BootOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly log: Log;
+  /** Where keys of sealed models may come from: measured, as the code is. */
+  readonly keyServices: KeyServices;
   /** How long a host that nobody answers for is waited for. */
   readonly hostPatienceMs: number;
   /** Puts random bytes of the module into the generators that keys come from. */
@@ -74,7 +77,7 @@ export async function boot(options: BootOptions): Promise<RunningEnclave> {
 }
 
 async function start(options: BootOptions, life: Life): Promise<RunningEnclave> {
-  const { nsm, transport, clock, log } = options;
+  const { platform, nsm, transport, clock, log } = options;
   const watch = watchClock(clock);
   life.onClose(() => {
     watch.close();
@@ -83,21 +86,23 @@ async function start(options: BootOptions, life: Life): Promise<RunningEnclave> 
   const host = provisioner({ transport, clock, patienceMs: options.hostPatienceMs });
   const provisioning = await host.fetchProvisioning();
   life.step("provisioned");
-  // 2. The models it named, and no other bytes.
+  // 2. The models it named, and no other bytes. Keys to ask for those of sealed ones with are the first
+  // that are made: what they come from has the module's own source mixed in.
   const { limits } = provisioning;
+  options.mixRandomness(await nsm.random());
+  const keys = keyRelease(options.keyServices, { nsm, platform, transport, clock, log });
   const models = await loadModels(
     provisioning,
     (id, version, path, size) => host.fetchModelFile(id, version, path, size),
-    { log, availableBytes: options.availableBytes, ...limits },
+    { log, clock, keys, availableBytes: options.availableBytes, ...limits },
   );
   life.onClose(() => models.close());
   life.step("models-loaded");
-  // 3. Which models, into a register that can then change no more. No key exists yet.
+  // 3. Which models, into a register that can then change no more. No key of an epoch exists yet.
   const modelSet = encodeModelSet(models.refs);
   await measureModels(nsm, sha256(modelSet));
   life.step("models-locked");
-  // 4. Keys, from what the module's own source has been mixed into, and a document that names them.
-  options.mixRandomness(await nsm.random());
+  // 4. Keys, and a document that names them.
   const terms = await epochTerms(options, provisioning, models, modelSet);
   const epochs = await Epochs.open({ nsm, terms, clock, log });
   life.onClose(() => {

@@ -31,6 +31,15 @@ export type EnclaveErrorCode =
   | "provision/status"
   | "provision/too-large"
   | "provision/slow"
+  // What opens sealed models
+  | "key/services"
+  | "key/unreachable"
+  | "key/throttled"
+  | "key/denied"
+  | "key/refused"
+  | "key/answer"
+  | "key/envelope"
+  | "key/credentials"
   // Epochs
   | "epoch/lifetime"
   | "epoch/failed"
@@ -42,6 +51,7 @@ export type EnclaveErrorCode =
   | "model/version"
   | "model/size"
   | "model/hash"
+  | "model/sealed"
   | "model/metadata"
   | "model/external-data"
   | "model/unsupported"

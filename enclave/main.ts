@@ -12,6 +12,7 @@ import { boot, type RunningEnclave } from "./boot.ts";
 import { systemClock } from "./clock.ts";
 import { EnclaveError } from "./errors.ts";
 import { HostLog } from "./host-log.ts";
+import { KEY_SERVICES_FILE, readKeyServices, requireKeyServices } from "./keys/services.ts";
 import { jsonLog, type Log } from "./log.ts";
 import { type NsmDevice, openNsmDevice } from "./nsm/device.ts";
 import { endProcess } from "./system/end.ts";
@@ -76,6 +77,7 @@ function bootOptions(nsm: NsmDevice, transport: Transport, log: Log): Parameters
     transport,
     clock: systemClock,
     log,
+    keyServices: requireKeyServices(readKeyServices(KEY_SERVICES_FILE)),
     hostPatienceMs: HOST_PATIENCE_MS,
     mixRandomness,
     availableBytes: () => process.availableMemory(),

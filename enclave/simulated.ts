@@ -10,6 +10,7 @@ import { errorCode } from "./answers.ts";
 import { boot, type RunningEnclave } from "./boot.ts";
 import { systemClock } from "./clock.ts";
 import { EnclaveError } from "./errors.ts";
+import { KEY_SERVICES_FILE, readKeyServices, requireKeyServices } from "./keys/services.ts";
 import { jsonLog, type Log } from "./log.ts";
 import { CODE_ROOT, measureCode, thisRuntime } from "./simulation/measure.ts";
 import { DEBUG_IMAGE, SimulatedNsm } from "./simulation/nsm.ts";
@@ -17,17 +18,19 @@ import { certificatePem, loadVendor, rootDigest } from "./simulation/vendor.ts";
 import { unixTransport } from "./transport.ts";
 
 const USAGE =
-  "usage: simulated.ts --listen SOCKET --provision SOCKET --vendor-key FILE [--debug] | --measure --vendor-key FILE";
+  "usage: simulated.ts --listen SOCKET --provision SOCKET --vendor-key FILE [--key-services FILE] [--debug] | --measure --vendor-key FILE [--key-services FILE]";
 /** How often we look whether the host that started us is still there. */
 const PARENT_POLL_MS = 1_000;
 
 const STDOUT = 1;
 
 type Arguments =
-  | { readonly command: "measure"; readonly vendorKey: string }
+  | { readonly command: "measure"; readonly vendorKey: string; readonly keyServices: string }
   | {
       readonly command: "serve";
       readonly vendorKey: string;
+      /** What is measured and used as enclave/key-services.json. */
+      readonly keyServices: string;
       readonly listen: string;
       readonly provision: string;
       readonly debug: boolean;
@@ -42,24 +45,29 @@ function parseArguments(args: readonly string[]): Arguments {
         listen: { type: "string" },
         provision: { type: "string" },
         "vendor-key": { type: "string" },
+        "key-services": { type: "string" },
         measure: { type: "boolean" },
         debug: { type: "boolean" },
       },
     });
     const { listen, provision, measure, debug, "vendor-key": vendorKey } = values;
+    const keyServices = values["key-services"] ?? KEY_SERVICES_FILE;
     if (vendorKey === undefined) throw new TypeError("no --vendor-key");
-    if (measure === true) return { command: "measure", vendorKey };
+    if (measure === true) return { command: "measure", vendorKey, keyServices };
     if (listen === undefined || provision === undefined) throw new TypeError("no socket");
-    return { command: "serve", vendorKey, listen, provision, debug: debug === true };
+    return { command: "serve", vendorKey, keyServices, listen, provision, debug: debug === true };
   } catch (cause) {
     throw new EnclaveError("boot/arguments", USAGE, { cause });
   }
 }
 
 /** Prints what a policy needs to trust this code on this machine: PCR0 to PCR2 and the root. */
-async function measure(vendorKey: string): Promise<void> {
+async function measure(vendorKey: string, keyServices: string): Promise<void> {
   const vendor = await loadVendor(vendorKey, systemClock.nowMs());
-  const { pcr0, pcr1, pcr2 } = await measureCode(CODE_ROOT, thisRuntime());
+  const file = readKeyServices(keyServices);
+  // One that no enclave starts with is not measured either.
+  requireKeyServices(file);
+  const { pcr0, pcr1, pcr2 } = await measureCode(CODE_ROOT, thisRuntime(), file);
   writeLine(
     `${JSON.stringify({
       pcr0: encodeHex(pcr0),
@@ -74,7 +82,9 @@ async function measure(vendorKey: string): Promise<void> {
 async function serve(args: Extract<Arguments, { command: "serve" }>, log: Log): Promise<void> {
   const { nowMs } = systemClock;
   const vendor = await loadVendor(args.vendorKey, nowMs());
-  const image = args.debug ? DEBUG_IMAGE : await measureCode(CODE_ROOT, thisRuntime());
+  // Read once: what is measured is what is used.
+  const file = readKeyServices(args.keyServices);
+  const image = args.debug ? DEBUG_IMAGE : await measureCode(CODE_ROOT, thisRuntime(), file);
   const running: { enclave: RunningEnclave | null } = { enclave: null };
   stopWithHost(running, log);
   running.enclave = await boot({
@@ -83,6 +93,7 @@ async function serve(args: Extract<Arguments, { command: "serve" }>, log: Log): 
     transport: unixTransport(args.listen, args.provision),
     clock: systemClock,
     log,
+    keyServices: requireKeyServices(file),
     // The host started us: it is there.
     hostPatienceMs: 0,
     // The simulated module's randomness is this process's own.
@@ -136,7 +147,7 @@ process.on("uncaughtException", (error) => {
 });
 try {
   const args = parseArguments(process.argv.slice(2));
-  if (args.command === "measure") await measure(args.vendorKey);
+  if (args.command === "measure") await measure(args.vendorKey, args.keyServices);
   else await serve(args, log);
 } catch (error) {
   log("closed", { code: errorCode(error) });

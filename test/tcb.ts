@@ -18,6 +18,21 @@ const SIMULATION_FOLDER = "enclave/simulation/";
 /** Why each package is not ours. A package that is not here may not be loaded. */
 const WHY: ReadonlyMap<string, string> = new Map([
   [
+    "@aws-sdk/client-kms",
+    "AWS's own client of KMS: signs, asks and reads answers as the service has them",
+  ],
+  ["@aws-sdk/core", "client-kms's JSON protocol, signing and error names"],
+  ["@aws-sdk/credential-provider-env", "loaded by credential-provider-node; never called"],
+  [
+    "@aws-sdk/credential-provider-node",
+    "loaded by client-kms for its defaults; never called, and the finders it would load are not in an image",
+  ],
+  ["@aws-sdk/xml-builder", "loaded by @aws-sdk/core for services that speak XML; KMS does not"],
+  [
+    "@aws/lambda-invoke-store",
+    "loaded by @aws-sdk/core for AWS Lambda; its middleware is taken out",
+  ],
+  [
     "@huggingface/jinja",
     "parses and renders chat templates: Jinja is a language, and models are written for its letter",
   ],
@@ -29,6 +44,14 @@ const WHY: ReadonlyMap<string, string> = new Map([
   [
     "koffi",
     "calls C functions that Node has no call for: ioctl of /dev/nsm, sockets of AF_VSOCK, RAND_add, mount",
+  ],
+  ["@smithy/core", "what all of AWS's clients are made of: requests, schemas, endpoints, retries"],
+  ["@smithy/node-http-handler", "loaded by client-kms for its defaults; ours takes its place"],
+  ["@smithy/signature-v4", "Signature V4, which every call of AWS carries"],
+  ["@smithy/types", "names of the SDK's own constants"],
+  [
+    "node-forge",
+    "reads the BER of a KMS's envelope: asn1.js and the four files it loads, no cryptography",
   ],
   ["onnxruntime-node", "runs the models: native code of a size that nobody writes again"],
   ["onnxruntime-common", "onnxruntime-node's own types and checks of tensors"],
@@ -56,7 +79,7 @@ export async function tcbText(): Promise<string> {
     "",
     ...section(`Loaded by every image (${PRODUCTION_ENTRY}, ${INIT_ENTRY})`, production.modules),
     ...section(`Loaded by the simulation only (${SIMULATED_ENTRY})`, onlySimulated),
-    ...section("Measured, and not loaded", leftOver),
+    ...section("Measured, and not loaded as code", leftOver),
     "Packages",
     ...new Set([...production.packages, ...simulated.packages].toSorted().map(packageLine)),
     "",

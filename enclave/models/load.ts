@@ -1,15 +1,25 @@
 import { createHash } from "node:crypto";
 import { type Awaitable, equalBytes, type ModelRef } from "@countersign/attestation/attester";
-import { type ManifestEntry, parseManifest, type Provisioning } from "@countersign/protocol";
+import {
+  type Envelope,
+  type ManifestEntry,
+  parseEnvelope,
+  parseManifest,
+  type Provisioning,
+  sealedBytes,
+} from "@countersign/protocol";
 import { errorCode } from "../answers.ts";
-import { type Engine, startEngine } from "../engine/engine.ts";
+import type { Clock } from "../clock.ts";
+import { type Engine, type EngineOptions, startEngine } from "../engine/engine.ts";
 import { EnclaveError } from "../errors.ts";
+import type { KeyRelease } from "../keys/release.ts";
 import type { Log } from "../log.ts";
 import { isEmbedding } from "../text/embedding-config.ts";
 import { loadEmbeddingModel } from "../text/embedding-model.ts";
 import { isExport, readExportFiles, requireGraphPath } from "../text/export-files.ts";
 import type { EmbeddingModel, TextModel } from "../text/model.ts";
 import { loadTextModel } from "../text/text-model.ts";
+import { type FileBytes, readModelFile, wipeFiles } from "./file.ts";
 import {
   type ModelMetadata,
   NO_METADATA,
@@ -31,7 +41,7 @@ const MAX_FILE_BYTES = 2 ** 34;
 /** A version directory's name: a positive decimal number, so that one version is the newest. */
 const VERSION = /^[1-9][0-9]{0,8}$/u;
 
-/** Streams one file of a model from the host, which may send anything. */
+/** Streams one file of a model from the host, which may send anything: of a sealed version, sealed. */
 export type FetchModelFile = (
   id: string,
   version: string,
@@ -39,28 +49,26 @@ export type FetchModelFile = (
   size: number,
 ) => AsyncIterable<Uint8Array>;
 
-export interface LoadOptions {
+export interface LoadOptions extends EngineOptions {
   readonly log: Log;
-  readonly intraOpThreads: number;
-  readonly queueLength: number;
-  readonly inferenceTimeoutMs: number;
-  readonly cacheBytes: number;
-  readonly maxSequences: number;
+  readonly clock: Clock;
+  /** Where the data keys of sealed versions come from. */
+  readonly keys: KeyRelease;
   /** Bytes that this process may still take, when asked. */
   readonly availableBytes: () => number;
 }
 
 type ProvisionedModel = Provisioning["models"][number];
-type Bytes = Uint8Array<ArrayBuffer>;
 type AnyModel = ServedModel | TextModel | EmbeddingModel;
 
 /**
- * Fetches, verifies and loads every provisioned model; none is served unless all are.
+ * Fetches, opens, verifies and loads every provisioned model; none is served unless all are.
  *
  * @throws {@link EnclaveError} `model/digest`, `model/manifest`, `model/version`, `model/size`,
- * `boot/memory`, `model/hash`, `model/metadata`, `model/external-data`, `model/unsupported`,
- * `model/load`, `model/config`, `model/tokenizer`, `model/template`, `model/cache`, `model/memory`,
- * `engine/failed`; ProtocolError `manifest/…`; and whatever `fetchModelFile` throws.
+ * `boot/memory`, `key/…`, `model/sealed`, `model/hash`, `model/metadata`, `model/external-data`,
+ * `model/unsupported`, `model/load`, `model/config`, `model/tokenizer`, `model/template`,
+ * `model/cache`, `model/memory`, `engine/failed`; ProtocolError `manifest/…`, `seal/envelope`,
+ * `key-services/none`; and whatever `fetchModelFile` throws.
  */
 export async function loadModels(
   provisioning: Provisioning,
@@ -75,18 +83,38 @@ export async function loadModels(
     named.push(await orRefused(model, log, () => readNamed(model)));
   }
   requireMemory(neededBytes(named.map(sizeOf), cacheBytes), options.availableBytes(), log);
-  // 2. It comes.
-  const engine = await startEngine(options);
+  const dataKeys = new Map<NamedModel, Uint8Array>();
+  let engine: Engine | null = null;
   try {
+    // 2. All keys, before the first file: one that is refused costs no gigabytes.
+    for (const model of named) {
+      const { envelope } = model;
+      if (envelope === null) continue;
+      const release = (): Promise<Uint8Array> => releaseKey(model, envelope, options);
+      dataKeys.set(model, await orRefused(model, log, release));
+    }
+    // 3. It comes.
+    const started = await startEngine(engineOptions(options));
+    engine = started;
     const models: AnyModel[] = [];
     for (const model of named) {
-      models.push(await orRefused(model, log, () => loadModel(engine, model, fetchModelFile, log)));
+      const files = (): Promise<ModelFiles> =>
+        readFiles(model, dataKeys.get(model) ?? null, fetchModelFile);
+      models.push(await orRefused(model, log, () => loadModel(started, model, files, log)));
     }
-    return serveModels(engine, models, provisioning.limits.maxRequestBytes);
+    return serveModels(started, models, provisioning.limits.maxRequestBytes);
   } catch (error) {
-    await engine.close();
+    await engine?.close();
     throw error;
+  } finally {
+    for (const key of dataKeys.values()) key.fill(0);
   }
+}
+
+/** These and no more: the engine keeps them, and would keep what keys are asked for with. */
+function engineOptions(options: LoadOptions): EngineOptions {
+  const { intraOpThreads, queueLength, inferenceTimeoutMs, cacheBytes, maxSequences } = options;
+  return { intraOpThreads, queueLength, inferenceTimeoutMs, cacheBytes, maxSequences };
 }
 
 /** What `load` gives; where it fails, a line in the log says which model it was. */
@@ -111,15 +139,24 @@ interface NamedModel {
   readonly entries: readonly ManifestEntry[];
   /** Path of its graph. */
   readonly graph: string;
+  /** Of a sealed version. */
+  readonly envelope: { readonly parsed: Envelope; readonly bytes: Uint8Array } | null;
 }
 
-function readNamed({ id, version, digest, manifest }: ProvisionedModel): NamedModel {
+function readNamed({ id, version, digest, manifest, envelope }: ProvisionedModel): NamedModel {
   const found = createHash("sha256").update(manifest).digest();
   if (!equalBytes(found, digest)) {
     throw new EnclaveError("model/digest", `${id}/${version}: the manifest has another digest`);
   }
   const entries = parseManifest(manifest);
-  return { id, version, digest, entries, graph: requireFiles(id, version, entries) };
+  return {
+    id,
+    version,
+    digest,
+    entries,
+    graph: requireFiles(id, version, entries),
+    envelope: envelope === null ? null : { parsed: parseEnvelope(envelope), bytes: envelope },
+  };
 }
 
 function sizeOf({ entries, graph }: NamedModel): ModelSize {
@@ -132,34 +169,75 @@ function sizeOf({ entries, graph }: NamedModel): ModelSize {
   };
 }
 
+/** @returns the data key of `model`, 32 bytes, for the caller to overwrite. */
+async function releaseKey(
+  { id, version, digest }: NamedModel,
+  { parsed, bytes }: { readonly parsed: Envelope; readonly bytes: Uint8Array },
+  { keys, clock, log }: LoadOptions,
+): Promise<Uint8Array> {
+  const askedMs = clock.monotonicMs();
+  const key = await keys.release(parsed, bytes, digest);
+  const ms = Math.round(clock.monotonicMs() - askedMs);
+  log("key-released", { id, version, kind: parsed.kind, ms });
+  return key;
+}
+
+/** By path, each the one that the manifest names, to the byte. */
+type ModelFiles = ReadonlyMap<string, FileBytes>;
+
+/** @param key - of a sealed version, null for one in the clear. It is overwritten. */
+async function readFiles(
+  { id, version, digest, entries }: NamedModel,
+  key: Uint8Array | null,
+  fetchModelFile: FetchModelFile,
+): Promise<ModelFiles> {
+  const files = new Map<string, FileBytes>();
+  try {
+    for (const [index, entry] of entries.entries()) {
+      const { path, size } = entry;
+      const sealed = key === null ? null : { key, modelDigest: digest, index, size, path };
+      const sentBytes = sealed === null ? size : sealedBytes(size);
+      const chunks = fetchModelFile(id, version, path, sentBytes);
+      files.set(path, await readModelFile(entry, sealed, chunks));
+    }
+    return files;
+  } catch (error) {
+    wipeFiles(files.values());
+    throw error;
+  } finally {
+    key?.fill(0);
+  }
+}
+
 async function loadModel(
   engine: Engine,
   model: NamedModel,
-  fetchModelFile: FetchModelFile,
+  read: () => Promise<ModelFiles>,
   log: Log,
 ): Promise<AnyModel> {
   const { id, version, entries } = model;
-  // 1. Each file is the one that the manifest names, to the byte.
-  const files = new Map<string, Bytes>();
-  for (const entry of entries) {
-    const chunks = fetchModelFile(id, version, entry.path, entry.size);
-    files.set(entry.path, await fetchFile(entry, chunks));
-  }
+  // 1. What the manifest names, and nothing else.
+  const files = await read();
   // 2. ONNX Runtime opens the buffers that were hashed. They move to its thread; nobody else has them.
   const ref: ModelRef = { id, version, digest: model.digest.slice() };
-  const loaded =
-    model.graph === GRAPH_PATH
-      ? await openTensorModel(engine, files, ref)
-      : await openExport(engine, files, ref);
-  const bytes = entries.reduce((sum, entry) => sum + entry.size, 0);
-  log("model-loaded", { id, version, bytes });
-  return loaded;
+  try {
+    const loaded =
+      model.graph === GRAPH_PATH
+        ? await openTensorModel(engine, files, ref)
+        : await openExport(engine, files, ref);
+    const bytes = entries.reduce((sum, entry) => sum + entry.size, 0);
+    log("model-loaded", { id, version, bytes });
+    return loaded;
+  } catch (error) {
+    wipeFiles(files.values());
+    throw error;
+  }
 }
 
 /** A model.onnx whose inputs and outputs are tensors. */
 async function openTensorModel(
   engine: Engine,
-  files: ReadonlyMap<string, Bytes>,
+  files: ModelFiles,
   ref: ModelRef,
 ): Promise<ServedModel> {
   const graph = files.get(GRAPH_PATH);
@@ -182,7 +260,7 @@ async function openTensorModel(
 /** A Hugging Face export, which continues texts or turns them into vectors. */
 async function openExport(
   engine: Engine,
-  files: ReadonlyMap<string, Bytes>,
+  files: ModelFiles,
   ref: ModelRef,
 ): Promise<TextModel | EmbeddingModel> {
   const metadataFile = files.get(METADATA_PATH) ?? null;
@@ -191,28 +269,6 @@ async function openExport(
   return isEmbedding(parsed, metadata)
     ? await loadEmbeddingModel(engine, parsed, metadata, ref)
     : await loadTextModel(engine, parsed, ref);
-}
-
-/** Reads one file into a buffer of its own and hashes what arrived there. */
-async function fetchFile(entry: ManifestEntry, chunks: AsyncIterable<Uint8Array>): Promise<Bytes> {
-  const bytes = new Uint8Array(entry.size);
-  const hash = createHash("sha256");
-  let length = 0;
-  for await (const chunk of chunks) {
-    if (length + chunk.length > bytes.length) {
-      throw new EnclaveError("model/size", `${entry.path}: more than ${entry.size} bytes`);
-    }
-    bytes.set(chunk, length);
-    hash.update(bytes.subarray(length, length + chunk.length));
-    length += chunk.length;
-  }
-  if (length !== entry.size) {
-    throw new EnclaveError("model/size", `${entry.path}: ${length} bytes, want ${entry.size}`);
-  }
-  if (!equalBytes(hash.digest(), entry.sha256)) {
-    throw new EnclaveError("model/hash", `${entry.path}: not the file that the manifest names`);
-  }
-  return bytes;
 }
 
 /** The path of the graph, where the files are a model's and of its sizes. */

@@ -4,7 +4,8 @@
  *
  * The rule is measured with ONNX Runtime 1.30 on x86-64, weights of 32 and 8 bits, 150 MB to 1 GB, and
  * was 7 % below to 20 % above what the process took at its peak. Weights of 16 bits take half as much again:
- * ONNX Runtime widens them. What requests take comes on top.
+ * ONNX Runtime widens them. What requests take comes on top. A sealed model takes no more than one in the
+ * clear: it is opened piece by piece into the buffer that it would arrive in.
  */
 import { EnclaveError } from "../errors.ts";
 import type { Log } from "../log.ts";

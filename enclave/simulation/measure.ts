@@ -18,6 +18,8 @@ export const CODE_ROOT: string = fileURLToPath(new URL("../../", import.meta.url
 /** The folders the enclave's code is in. */
 const FOLDERS = ["attestation", "enclave", "protocol", "vsock"];
 const LOCKFILE = "package-lock.json";
+/** An image's builder may put another in its place (keys/services.ts). */
+const KEY_SERVICES = "enclave/key-services.json";
 /** Files that Node reads when it runs the code. */
 const CODE = /\.(?:ts|json)$/u;
 /** Of the type checker and the package manager, not read when the code runs. */
@@ -44,11 +46,19 @@ export async function codeFiles(root: string): Promise<readonly string[]> {
 /**
  * PCR0 over all files, PCR1 over the runtime and the lockfile, PCR2 over the enclave's own files.
  *
+ * @param keyServices - what stands for enclave/key-services.json, whatever is there.
  * @throws EnclaveError `simulation/measure` where the files cannot be read.
  */
-export async function measureCode(root: string, runtime: Runtime): Promise<ImageMeasurement> {
+export async function measureCode(
+  root: string,
+  runtime: Runtime,
+  keyServices: Uint8Array,
+): Promise<ImageMeasurement> {
   const all: ManifestEntry[] = [];
-  for (const path of await codeFiles(root)) all.push(await entry(root, path));
+  // Whether or not one lies there: what is used is measured.
+  for (const path of new Set([...(await codeFiles(root)), KEY_SERVICES])) {
+    all.push(entry(path, path === KEY_SERVICES ? keyServices : await contents(root, path)));
+  }
   const lock = all.filter(({ path }) => path === LOCKFILE);
   const own = all.filter(({ path }) => path.startsWith("enclave/"));
   const { version, architecture, platform } = runtime;
@@ -83,8 +93,11 @@ async function walk(root: string, folder: string, files: string[]): Promise<void
   }
 }
 
-async function entry(root: string, path: string): Promise<ManifestEntry> {
-  const bytes = await readFile(`${root}/${path}`).catch(unreadable);
+async function contents(root: string, path: string): Promise<Uint8Array> {
+  return await readFile(`${root}/${path}`).catch(unreadable);
+}
+
+function entry(path: string, bytes: Uint8Array): ManifestEntry {
   return { path, size: bytes.length, sha256: hash("sha256", bytes, "buffer") };
 }
 

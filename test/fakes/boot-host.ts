@@ -11,6 +11,8 @@ import type { LogFields } from "../../enclave/log.ts";
 import { SimulatedNsm } from "../../enclave/simulation/nsm.ts";
 import type { Vendor } from "../../enclave/simulation/vendor.ts";
 import { unixTransport } from "../../enclave/transport.ts";
+import type { Relay } from "./connect-host.ts";
+import { NO_KEY_SERVICES } from "./key-services.ts";
 import { identityModel } from "./onnx-proto.ts";
 import { IMAGE } from "./ring.ts";
 import { provisioningOf, type TestModel } from "./served.ts";
@@ -56,16 +58,21 @@ export class BootHost {
     return this.lines.filter(({ event }) => event === "phase").map(({ fields }) => fields["phase"]);
   }
 
-  /** HTTP, with `answer` in front of the honest host. */
+  /** HTTP, with `answer` in front of the honest host, which relays as `relay` does. */
   async listen(
     answer: Answerer = () => false,
     provisioning: Uint8Array = encodeProvisioning(provisioningOf([BOOT_MODEL])),
+    relay: Relay = (_, client) => client.end("HTTP/1.1 403 Forbidden\r\n\r\n"),
   ): Promise<void> {
     const server = createServer((request, response) => {
       const path = request.url ?? "";
       this.asked.push(path);
       if (answer(request, response)) return;
       response.end(path === "/provisioning" ? provisioning : BOOT_MODEL.files["model.onnx"]);
+    });
+    server.on("connect", (request, client) => {
+      this.asked.push(`CONNECT ${request.url ?? ""}`);
+      relay(request.url ?? "", client);
     });
     await this.#listen(server);
   }
@@ -82,6 +89,7 @@ export class BootHost {
       transport: unixTransport(join(this.#folder, "enclave"), this.path),
       clock: systemClock,
       log: (event, fields = {}) => this.lines.push({ event, fields }),
+      keyServices: NO_KEY_SERVICES,
       hostPatienceMs: 0,
       mixRandomness: () => undefined,
       availableBytes: () => process.availableMemory(),

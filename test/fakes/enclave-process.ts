@@ -9,7 +9,7 @@ import { simulatedEnclave } from "../../host/enclave-command.ts";
 import { describeExit, type EnclaveExit } from "../../host/enclave-exit.ts";
 import { startEnclave } from "../../host/enclave-process.ts";
 import type { Log, LogFields } from "../../host/log.ts";
-import { serveProvisioning } from "../../host/provision.ts";
+import { keyAccess, serveProvisioning } from "../../host/provision.ts";
 import { scanModels } from "../../host/store.ts";
 import {
   type ClientRequest,
@@ -59,9 +59,16 @@ export async function startRealEnclave(maxBodyBytes: number): Promise<RealEnclav
     lines.push({ event, fields });
   };
   const services = { kind: "unix", path: paths.provisionSocket } as const;
-  const provision = await serveProvisioning(services, models, choice, new EnclaveContact(log));
+  const contact = new EnclaveContact(log);
+  const keys = keyAccess([], () => Promise.reject(new Error("nobody asks")), log);
+  const provision = await serveProvisioning(services, models, choice, contact, keys);
   const vendorKey = join(directory, "vendor.pem");
-  const command = simulatedEnclave({ ...paths, vendorKey, simulateDebug: false });
+  const command = simulatedEnclave({
+    ...paths,
+    vendorKey,
+    keyServices: null,
+    simulateDebug: false,
+  });
   const started = startEnclave(command, log);
   const ended: { exit: EnclaveExit | null } = { exit: null };
   void started.exited.then((exit) => {

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { encodeManifest, type Provisioning } from "@countersign/protocol";
 import { type App, createApp } from "../../enclave/api/app.ts";
+import { systemClock } from "../../enclave/clock.ts";
 import type { AppBindings } from "../../enclave/exchange-record.ts";
 import { type FetchModelFile, loadModels, type LoadOptions } from "../../enclave/models/load.ts";
 import type { ServedModels } from "../../enclave/models/served.ts";
+import { NO_KEYS } from "./key-services.ts";
 
 /** A model as files in memory. */
 export interface TestModel {
@@ -21,6 +23,8 @@ export interface TestLimits {
 
 export const TEST_OPTIONS: LoadOptions = {
   log: () => undefined,
+  clock: systemClock,
+  keys: NO_KEYS,
   intraOpThreads: 1,
   queueLength: 64,
   inferenceTimeoutMs: 30_000,
@@ -51,7 +55,7 @@ export function provisioningOf(
   return {
     models: models.map(({ id, version = "1", files }) => {
       const manifest = manifestOf(files);
-      return { id, version, digest: sha256(manifest), manifest };
+      return { id, version, digest: sha256(manifest), manifest, envelope: null };
     }),
     limits: {
       maxRequestBytes: limits.maxRequestBytes ?? 16 * 1024 * 1024,

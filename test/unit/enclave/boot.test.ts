@@ -6,7 +6,7 @@ import { connect, type Socket } from "node:net";
 import type { Worker } from "node:worker_threads";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { encodeProvisioning, type Provisioning } from "@countersign/protocol";
+import { encodeEnvelope, encodeProvisioning, type Provisioning } from "@countersign/protocol";
 import {
   modelsRegister,
   parseBundle,
@@ -17,12 +17,15 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { boot, type RunningEnclave } from "../../../enclave/boot.ts";
 import { systemClock } from "../../../enclave/clock.ts";
 import { sha256 } from "../../../enclave/epoch.ts";
+import { KEY_SERVICES_FILE } from "../../../enclave/keys/services.ts";
 import type { LogFields } from "../../../enclave/log.ts";
 import { CODE_ROOT } from "../../../enclave/simulation/measure.ts";
 import { SimulatedNsm } from "../../../enclave/simulation/nsm.ts";
 import { unixTransport } from "../../../enclave/transport.ts";
+import { NO_KEY_SERVICES } from "../../fakes/key-services.ts";
 import { identityModel } from "../../fakes/onnx-proto.ts";
 import { IMAGE, newVendor } from "../../fakes/ring.ts";
+import { ENVELOPE } from "../../fakes/sealed-files.ts";
 import { provisioningOf, type TestModel } from "../../fakes/served.ts";
 
 const vendor = newVendor();
@@ -72,6 +75,7 @@ function start(nsm = new SimulatedNsm(vendor, IMAGE, systemClock.nowMs)): Promis
     log: (event: string, fields: LogFields = {}) => {
       if (event === "phase") phases.push(String(fields["phase"]));
     },
+    keyServices: NO_KEY_SERVICES,
     hostPatienceMs: 0,
     mixRandomness: () => undefined,
     availableBytes: () => process.availableMemory(),
@@ -230,6 +234,42 @@ describe("the simulated entry", () => {
     expect(lines.at(-1)).toMatchObject({ event: "closed", code: "SIGTERM" });
   });
 
+  it("measures the key services that it is given, and then has no others", async () => {
+    const [row] = PROVISIONING.models;
+    if (row === undefined) throw new Error("no model");
+    const sealed = { ...row, envelope: encodeEnvelope(ENVELOPE) };
+    host = await startHost(encodeProvisioning({ ...PROVISIONING, models: [sealed] }));
+    const key = join(folder, "vendor.pem");
+    const services = join(folder, "services.json");
+    const broker = { kind: "broker", key: "*", endpoint: "http://broker.example", roots: [] };
+    const file = { version: 1, services: [broker], rootCertificates: [] };
+    await writeFile(services, JSON.stringify({ ...file, services: [] }));
+    const given = ["--vendor-key", key, "--key-services", services];
+    const measured = async (args: readonly string[]): Promise<Readonly<Record<string, unknown>>> =>
+      parseLine((await run(["--measure", ...args]).done).out);
+    const committed = await measured(["--vendor-key", key]);
+    const none = await measured(given);
+    expect(none["pcr0"]).not.toBe(committed["pcr0"]);
+    expect(none["pcr1"]).toBe(committed["pcr1"]);
+    expect(none["pcr2"]).not.toBe(committed["pcr2"]);
+    expect(await measured(["--vendor-key", key, "--key-services", KEY_SERVICES_FILE])).toEqual(
+      committed,
+    );
+    const sockets = ["--listen", join(folder, "enclave"), "--provision", join(folder, "host")];
+    expect(lastCode(await run([...sockets, ...given]).done)).toBe("key-services/none");
+    await writeFile(services, JSON.stringify(file));
+    expect((await measured(given))["pcr2"]).not.toBe(none["pcr2"]);
+    // A host that relays nothing. The enclave asks it, and only it.
+    const asked: string[] = [];
+    host.server.on("connect", (request, client) => {
+      asked.push(request.url ?? "");
+      client.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+    });
+    expect(lastCode(await run([...sockets, ...given]).done)).toBe("key/unreachable");
+    expect(new Set(asked)).toEqual(new Set(["broker.example:80"]));
+    expect(host.asked).toEqual(["/provisioning", "/provisioning"]);
+  });
+
   it("says nothing of what an error quotes that nobody caught", async () => {
     host = await startHost(encodeProvisioning(PROVISIONING));
     const sockets = ["--listen", join(folder, "enclave"), "--provision", join(folder, "host")];
@@ -238,7 +278,10 @@ describe("the simulated entry", () => {
       "throw new RangeError('a secret')",
       "Promise.reject(RangeError('a secret'))",
     ]) {
-      const broken = `data:text/javascript,setTimeout(()=>{${bug}},1500)`;
+      // Once somebody is there to catch it: before that, nothing that is secret is.
+      const ready = "process.listenerCount('uncaughtException')>0";
+      const wait = `const timer=setInterval(()=>{if(${ready}){clearInterval(timer);${bug}}},9)`;
+      const broken = `data:text/javascript,${wait}`;
       const ended = await run(args, ["--import", encodeURI(broken)]).done;
       expect([ended.code, ended.errors]).toEqual([1, ""]);
       expect(ended.out).not.toContain("secret");
@@ -253,23 +296,31 @@ describe("the simulated entry", () => {
     host = await startHost(new Uint8Array(0));
     const broken = join(folder, "broken.pem");
     await writeFile(broken, "nothing", { mode: 0o600 });
+    const key = ["--vendor-key", join(folder, "new.pem")];
     const sockets = ["--listen", join(folder, "enclave"), "--provision", join(folder, "host")];
     const cases: readonly (readonly [string, readonly string[]])[] = [
       ["boot/arguments", []],
       ["boot/arguments", ["--vendor-key", broken, "--surplus"]],
       ["simulation/vendor-key", [...sockets, "--vendor-key", broken]],
-      ["provisioning/structure", [...sockets, "--vendor-key", join(folder, "new.pem")]],
+      ["provisioning/structure", [...sockets, ...key]],
+      ["key-services/structure", [...sockets, ...key, "--key-services", broken]],
+      ["key-services/structure", ["--measure", ...key, "--key-services", broken]],
+      ["key/services", [...sockets, ...key, "--key-services", join(folder, "missing.json")]],
     ];
     for (const [code, args] of cases) {
       const ended = await run(args).done;
       expect(ended.code).toBe(1);
-      expect(parseLine(ended.out.trim().split("\n").at(-1) ?? "")).toMatchObject({
-        event: "closed",
-        code,
-      });
+      expect(lastCode(ended)).toBe(code);
     }
   });
 });
+
+/** Of the last line, which says that it closed. */
+function lastCode({ out }: Ended): unknown {
+  const line = parseLine(out.trim().split("\n").at(-1) ?? "");
+  expect(line["event"]).toBe("closed");
+  return line["code"];
+}
 
 function parseLine(line: string): Readonly<Record<string, unknown>> {
   const value: unknown = JSON.parse(line);

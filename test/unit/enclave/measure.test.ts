@@ -2,6 +2,7 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { KEY_SERVICES_FILE, readKeyServices } from "../../../enclave/keys/services.ts";
 import {
   CODE_ROOT,
   codeFiles,
@@ -11,13 +12,14 @@ import {
 import type { ImageMeasurement } from "../../../enclave/simulation/nsm.ts";
 
 const RUNTIME: Runtime = { version: "v24.0.0", architecture: "x64", platform: "linux" };
+const KEY_SERVICES = readKeyServices(KEY_SERVICES_FILE);
 let root = "";
 let before: ImageMeasurement;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "measure-"));
   for (const path of await codeFiles(CODE_ROOT)) await cp(CODE_ROOT + path, join(root, path));
-  before = await measureCode(root, RUNTIME);
+  before = await measureCode(root, RUNTIME, KEY_SERVICES);
 });
 afterAll(() => rm(root, { recursive: true }));
 
@@ -26,7 +28,7 @@ async function changed(path: string, change: (text: string) => string): Promise<
   const file = join(root, path);
   const text = await readFile(file, "utf8").catch(() => null);
   await writeFile(file, change(text ?? ""));
-  const after = await measureCode(root, RUNTIME);
+  const after = await measureCode(root, RUNTIME, KEY_SERVICES);
   if (text === null) await rm(file);
   else await writeFile(file, text);
   return differing(after);
@@ -51,7 +53,7 @@ describe("the measurement", () => {
   });
 
   it("is the same for the same files elsewhere", async () => {
-    expect(differing(await measureCode(CODE_ROOT, RUNTIME))).toBe("");
+    expect(differing(await measureCode(CODE_ROOT, RUNTIME, KEY_SERVICES))).toBe("");
     expect(before.pcr0.length).toBe(48);
   });
 
@@ -66,6 +68,12 @@ describe("the measurement", () => {
     expect(await changed(path, (text) => `${text} `)).toBe(registers);
   });
 
+  it("changes with the key services, of which only those it is given count", async () => {
+    const others = new Uint8Array([...KEY_SERVICES, 0x20]);
+    expect(differing(await measureCode(root, RUNTIME, others))).toBe("pcr0 pcr2");
+    expect(await changed("enclave/key-services.json", () => "{}")).toBe("");
+  });
+
   it("does not change with what no one runs", async () => {
     expect(await changed("enclave/TCB.txt", (text) => `${text} `)).toBe("");
     expect(await changed("enclave/.hidden.ts", () => "1")).toBe("");
@@ -73,16 +81,18 @@ describe("the measurement", () => {
 
   it("changes with the runtime", async () => {
     for (const change of [{ version: "v24.0.1" }, { architecture: "arm64" }, { platform: "mac" }]) {
-      expect(differing(await measureCode(root, { ...RUNTIME, ...change }))).toBe("pcr1");
+      expect(differing(await measureCode(root, { ...RUNTIME, ...change }, KEY_SERVICES))).toBe(
+        "pcr1",
+      );
     }
   });
 
   it("refuses links, and a root without code", async () => {
     const link = join(root, "enclave", "link.ts");
     await symlink(join(root, "enclave", "boot.ts"), link);
-    await expect(measureCode(root, RUNTIME)).rejects.toThrow("simulation/measure");
+    await expect(measureCode(root, RUNTIME, KEY_SERVICES)).rejects.toThrow("simulation/measure");
     await rm(link);
-    await expect(measureCode(join(root, "protocol"), RUNTIME)).rejects.toThrow(
+    await expect(measureCode(join(root, "protocol"), RUNTIME, KEY_SERVICES)).rejects.toThrow(
       "simulation/measure",
     );
   });
