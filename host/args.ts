@@ -43,6 +43,8 @@ export interface NodeOptions {
   /** Texts generated at a time. */
   readonly maxSequences: number;
   readonly log: LogLevel;
+  /** Null: the committed file. */
+  readonly keyServices: string | null;
   readonly tee: Tee;
 }
 
@@ -62,6 +64,8 @@ export const USAGE: string = `usage: countersign node [options]
   --cache-mib N         memory for texts being generated, in MiB          (default a quarter of the enclave's)
   --batch N             texts generated at once, 1 to ${MAX_SEQUENCES}                   (default ${DEFAULT_MAX_SEQUENCES})
   --log LEVEL           events, json (every request besides) or none      (default events)
+  --key-services FILE   which key services open sealed models; the simulation measures it, an image
+                        is built with its own                             (default enclave/key-services.json)
   --simulate-debug      a debug enclave, PCR0 to PCR2 zero: to see clients refuse it
   --help                this text
 
@@ -144,6 +148,7 @@ export function parseArguments(
         ),
       maxSequences: parseCount("--batch", values.batch, DEFAULT_MAX_SEQUENCES, 1, MAX_SEQUENCES),
       log: parseLogLevel(values.log ?? "events"),
+      keyServices: parsePath("--key-services", values["key-services"], directory),
       tee,
     },
   };
@@ -196,6 +201,7 @@ function readFlags(argv: readonly string[]) {
       "cache-mib": text,
       batch: text,
       log: text,
+      "key-services": text,
       "simulate-debug": { type: "boolean" },
       image: text,
       cpus: text,
@@ -213,6 +219,10 @@ function readFlags(argv: readonly string[]) {
 function defaultCacheMib(memoryBytes: number): number {
   const share = Math.floor((DEFAULT_CACHE_SHARE * memoryBytes) / MIB);
   return Math.min(MAX_CACHE_MIB, Math.max(MIN_CACHE_MIB, share));
+}
+
+function parsePath(flag: string, text: string | undefined, directory: string): string | null {
+  return text === undefined ? null : resolve(directory, requireText(flag, text));
 }
 
 function parseLogLevel(text: string): LogLevel {

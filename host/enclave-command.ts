@@ -30,6 +30,8 @@ export type EnclaveCommand =
 /** What a node gives whoever makes the command: its own paths, and what the command line said. */
 export interface EnclaveSetting {
   readonly tee: Tee;
+  /** The file of key services in place of the committed one; of an image, it is in the image. */
+  readonly keyServices: string | null;
   readonly enclaveSocket: string;
   readonly provisionSocket: string;
   readonly vendorKey: string;
@@ -54,15 +56,18 @@ export function simulatedEnclave(paths: {
   readonly enclaveSocket: string;
   readonly provisionSocket: string;
   readonly vendorKey: string;
+  readonly keyServices: string | null;
   readonly simulateDebug: boolean;
 }): EnclaveCommand {
   const entry = fileURLToPath(new URL("../enclave/simulated.ts", import.meta.url));
   const sockets = ["--listen", paths.enclaveSocket, "--provision", paths.provisionSocket];
+  const { keyServices } = paths;
+  const measured = keyServices === null ? [] : ["--key-services", keyServices];
   const debug = paths.simulateDebug ? ["--debug"] : [];
   return {
     kind: "process",
     file: process.execPath,
-    args: [entry, ...sockets, "--vendor-key", paths.vendorKey, ...debug],
+    args: [entry, ...sockets, "--vendor-key", paths.vendorKey, ...measured, ...debug],
     address: { kind: "unix", path: paths.enclaveSocket },
   };
 }

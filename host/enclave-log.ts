@@ -30,6 +30,10 @@ const FORWARDED: readonly string[] = [
   "exchanges",
   "index",
   "status",
+  // Of a key that a service released, and of one that it did not.
+  "kind",
+  "ms",
+  "attempt",
   // Of a boot that finds too little memory; of lines that the enclave had no room for; of its module.
   "needBytes",
   "haveBytes",

@@ -15,6 +15,8 @@ export type HostErrorCode =
   | "models/empty"
   | "models/layout"
   | "models/unreadable"
+  // Key services of sealed models
+  | "keys/services"
   // Public address
   | "listen/taken"
   | "listen/refused"

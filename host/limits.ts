@@ -98,6 +98,23 @@ export const LOG_DRAIN_MS = 1000;
 export const BOOT_PROBE_MS = 250;
 /** Connections to the services: an enclave fetches one file at a time, beside its log. */
 export const MAX_SERVICE_CONNECTIONS = 32;
+/**
+ * Tunnels to key services: an enclave needs one at a time, and gives up a key after a minute. One in
+ * which nothing moves ends, and so does one that is older than any boot needs it.
+ */
+export const MAX_TUNNELS = 8;
+export const TUNNEL_IDLE_MS = 60_000;
+export const TUNNEL_LIFETIME_MS: number = 5 * 60_000;
+/** Lines about tunnels at once: a model has its own, and failures some more. Then one a second. */
+export const TUNNEL_BURST_LINES = 128;
+/**
+ * AWS credentials: looked for, and kept, that long. In their last minutes, and where there are none, what
+ * was found is kept for a second only.
+ */
+export const CREDENTIALS_TIMEOUT_MS = 8_000;
+export const CREDENTIALS_MS = 60_000;
+export const CREDENTIALS_RENEWED_MS: number = 5 * 60_000;
+export const MIN_CREDENTIALS_KEPT_MS = 1000;
 
 /** `nitro-cli`: one call of it, what it may print, and how often it is asked whether the enclave runs. */
 export const NITRO_CLI_TIMEOUT_MS = 120_000;

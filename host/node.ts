@@ -7,9 +7,11 @@ import { TokenBucket } from "./bucket.ts";
 import { BundleCache } from "./bundle.ts";
 import { Challenger } from "./challenge.ts";
 import { EnclaveContact } from "./contact.ts";
+import { defaultChain } from "./credentials.ts";
 import { type EnclaveCommand, type EnclaveSetting, isScript } from "./enclave-command.ts";
 import type { EnclaveAddress, ServicesAddress } from "./enclave-address.ts";
 import { HostError, systemCode } from "./errors.ts";
+import { type NeededKeyServices, neededKeyServices } from "./key-services.ts";
 import {
   ANSWER_TIMEOUT_MS,
   CHALLENGE_BURST,
@@ -21,7 +23,7 @@ import {
 import { formatAddress, listenPublicly, type PublicServer } from "./listen.ts";
 import type { Log } from "./log.ts";
 import { Observer, requestIds } from "./observe.ts";
-import { serveProvisioning } from "./provision.ts";
+import { keyAccess, serveProvisioning } from "./provision.ts";
 import { InFlight } from "./relay.ts";
 import { type NodeState, openState } from "./state.ts";
 import { type ModelStore, scanModels } from "./store.ts";
@@ -74,7 +76,8 @@ export class Node {
       });
       if (state.lock.takenOver !== null) log("lock-taken-over", { pid: state.lock.takenOver.pid });
       const store = await scanModels(options.models);
-      this.#logStore(store);
+      const keyServices = await neededKeyServices(options.keyServices, store.models);
+      this.#logStore(store, keyServices);
       const contact = new EnclaveContact(log);
       const command = this.#command(state, contact);
       const supervisor = this.#supervise(command);
@@ -83,7 +86,8 @@ export class Node {
       log("bound", { url, pid: process.pid });
       const services = servicesOf(options, state);
       const choice = { ...options, cpus: cpusOf(options) };
-      const provision = await serveProvisioning(services, store.models, choice, contact);
+      const keys = keyAccess(keyServices, defaultChain, log);
+      const provision = await serveProvisioning(services, store.models, choice, contact, keys);
       this.#onStop(() => provision.close());
       this.#requireGoingOn();
       this.#onStop(() => supervisor.stop());
@@ -126,7 +130,8 @@ export class Node {
   #command(state: NodeState, contact: EnclaveContact): EnclaveCommand {
     const { enclave, options } = this.#parts;
     const { enclaveSocket, provisionSocket, vendorKey } = state;
-    return enclave({ tee: options.tee, enclaveSocket, provisionSocket, vendorKey, contact });
+    const { tee, keyServices } = options;
+    return enclave({ tee, keyServices, enclaveSocket, provisionSocket, vendorKey, contact });
   }
 
   #supervise(command: EnclaveCommand): Supervisor {
@@ -169,14 +174,17 @@ export class Node {
     return server.url;
   }
 
-  #logStore({ models, skipped }: ModelStore): void {
+  #logStore({ models, skipped }: ModelStore, services: NeededKeyServices): void {
     const { log } = this.#parts;
     for (const path of skipped) log("model-skipped", { path, why: "no version directory" });
-    for (const { id, version, digest, files } of models) {
+    for (const { id, version, digest, envelope, files } of models) {
       const bytes = files.reduce((total, { size }) => total + size, 0);
       const hex = Buffer.from(digest).toString("hex");
       log("model", { id, version, digest: hex, files: files.length, bytes });
+      if (envelope === null) continue;
+      log("sealed-model", { id, version, kind: envelope.kind, key: envelope.key });
     }
+    for (const { kind, host, port } of services) log("key-service", { kind, host, port });
   }
 
   #requireGoingOn(): void {

@@ -1,11 +1,13 @@
 /** Where the enclave finds its host: a Unix socket, or a vsock port of this machine. */
-import { chmod } from "node:fs/promises";
 import type { Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ServicesAddress } from "./enclave-address.ts";
 import { HostError, systemCode } from "./errors.ts";
 import { MAX_SERVICE_CONNECTIONS } from "./limits.ts";
 import { removeAbandonedSocket } from "./listen.ts";
+
+/** umask(2) for what only its owner reads and writes. */
+const ALL_BUT_OWNER = 0o177;
 
 /** A listening server. */
 export interface BoundServices {
@@ -37,10 +39,14 @@ async function bindUnix(server: Server, path: string): Promise<BoundServices> {
       const found = `cannot listen at ${path}: ${code}${advice}`;
       reject(new HostError("socket/path", found, { cause: error }));
     });
-    server.listen(path, resolve);
+    // Credentials are to be had here: nobody else may connect, not even before a chmod(2). libuv binds at once.
+    const before = process.umask(ALL_BUT_OWNER);
+    try {
+      server.listen(path, resolve);
+    } finally {
+      process.umask(before);
+    }
   });
-  // In the state directory, which is 0700, this is the second bolt; elsewhere it is the first.
-  await chmod(path, 0o600);
   return {
     close: () =>
       new Promise((resolve) => {

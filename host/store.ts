@@ -6,35 +6,38 @@
  * script that made a model) belong to no model and are left alone.
  */
 import { createHash } from "node:crypto";
-import { constants, type Dirent } from "node:fs";
-import { type FileHandle, lstat, open, readdir } from "node:fs/promises";
+import type { Dirent } from "node:fs";
 import { join } from "node:path";
 import {
   encodeManifest,
   type ManifestEntry,
-  MAX_MANIFEST_ENTRIES,
   MAX_MODELS,
   ProtocolError,
+  SEAL_PATH,
+  SEALED_SUFFIX,
 } from "@countersign/protocol";
 import { HostError, systemCode } from "./errors.ts";
-import { HASH_CHUNK_BYTES, MAX_MODEL_PATH_DEPTH } from "./limits.ts";
-
-/** One file of a version. */
-export interface StoredFile {
-  /** Path in the manifest, with `/` between its parts. */
-  readonly path: string;
-  /** Path on this machine. */
-  readonly file: string;
-  readonly size: number;
-}
+import { HASH_CHUNK_BYTES } from "./limits.ts";
+import { readSealedVersion, sealAmong, type StoredEnvelope } from "./sealed-version.ts";
+import {
+  changed,
+  layout,
+  listSorted,
+  openModelFile,
+  type StoredFile,
+  unreadable,
+  versionFiles,
+} from "./version-files.ts";
 
 /** One version of a model, with its manifest. */
 export interface StoredModel {
   readonly id: string;
   readonly version: string;
   readonly manifest: Uint8Array;
-  /** SHA-256 of the manifest's bytes. */
+  /** SHA-256 of the manifest's bytes: the same whether sealed or not. */
   readonly digest: Uint8Array;
+  /** Of a sealed version: how an enclave gets its key. Null where the files lie in clear. */
+  readonly envelope: StoredEnvelope | null;
   readonly files: readonly StoredFile[];
 }
 
@@ -89,22 +92,7 @@ export async function scanModels(directory: string): Promise<ModelStore> {
   return { models, skipped };
 }
 
-/** Opens a file of the store without following a link. The caller closes it. */
-export async function openModelFile(stored: StoredFile): Promise<FileHandle> {
-  // O_NONBLOCK: a pipe put in its place must not hold the open(2).
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  try {
-    const handle = await open(stored.file, flags);
-    const found = await handle.stat();
-    if (found.isFile() && found.size === stored.size) return handle;
-    await handle.close();
-  } catch (error) {
-    throw unreadable(stored.file, error);
-  }
-  throw new HostError("models/unreadable", `${stored.file} changed while it was read`);
-}
-
-async function listRoot(directory: string): Promise<Dirent[]> {
+async function listRoot(directory: string): Promise<readonly Dirent[]> {
   try {
     return await listSorted(directory);
   } catch (error) {
@@ -139,15 +127,17 @@ async function listVersions(path: string, entry: Dirent): Promise<string[] | nul
 }
 
 async function readVersion(id: string, version: string, directory: string): Promise<StoredModel> {
-  const files: StoredFile[] = [];
-  await walk(directory, [], files);
+  const files = await versionFiles(directory);
   if (files.length === 0) {
     throw layout(directory, `is empty: put ${GRAPH} there, or remove the directory`);
   }
-  requireGraph(
-    directory,
-    files.map(({ path }) => path),
-  );
+  const seal = sealAmong(files);
+  if (seal !== null) {
+    const sealed = await readSealedVersion(directory, seal, files);
+    requireGraph(directory, sealed.files);
+    return { id, version, ...sealed };
+  }
+  requireGraph(directory, files);
   const entries: ManifestEntry[] = [];
   for (const stored of files) {
     const sha256 = await hashFile(stored);
@@ -155,14 +145,18 @@ async function readVersion(id: string, version: string, directory: string): Prom
   }
   const manifest = encodeEntries(directory, entries);
   const digest = createHash("sha256").update(manifest).digest();
-  return { id, version, manifest, digest: new Uint8Array(digest), files };
+  return { id, version, manifest, digest: new Uint8Array(digest), envelope: null, files };
 }
 
 /** A bare graph, or an export with one graph: the enclave would refuse anything else. */
-function requireGraph(directory: string, paths: readonly string[]): void {
+function requireGraph(directory: string, files: readonly StoredFile[]): void {
+  const paths = files.map(({ path }) => path);
   const graphs = paths.filter((path) => path === GRAPH || EXPORT_GRAPH.test(path));
   const [graph, another] = graphs;
   if (graph === undefined) {
+    if (paths.some((path) => path.endsWith(SEALED_SUFFIX))) {
+      throw layout(directory, `has sealed files and no ${SEAL_PATH}: they cannot be opened`);
+    }
     throw layout(
       directory,
       `has no ${GRAPH} and no onnx/*.onnx: put it there, or remove the directory`,
@@ -185,33 +179,6 @@ function encodeEntries(directory: string, entries: readonly ManifestEntry[]): Ui
   }
 }
 
-async function walk(root: string, parts: readonly string[], files: StoredFile[]): Promise<void> {
-  const directory = join(root, ...parts);
-  if (parts.length >= MAX_MODEL_PATH_DEPTH) {
-    throw layout(directory, `is over ${MAX_MODEL_PATH_DEPTH} directories deep`);
-  }
-  for (const entry of await listSorted(directory).catch((error: unknown) => {
-    throw unreadable(directory, error);
-  })) {
-    const inner = [...parts, entry.name];
-    const file = join(root, ...inner);
-    if (entry.name.startsWith(".")) throw layout(file, "is hidden: remove it or rename it");
-    if (entry.isDirectory()) {
-      await walk(root, inner, files);
-      continue;
-    }
-    if (entry.isSymbolicLink()) throw layout(file, "is a symbolic link: put the file itself here");
-    if (!entry.isFile()) throw layout(file, "is neither a file nor a directory: remove it");
-    if (files.length === MAX_MANIFEST_ENTRIES) {
-      throw layout(root, `holds over ${MAX_MANIFEST_ENTRIES} files`);
-    }
-    const { size } = await lstat(file).catch((error: unknown) => {
-      throw unreadable(file, error);
-    });
-    files.push({ path: inner.join("/"), file, size });
-  }
-}
-
 /** SHA-256 of the file, read once in chunks; its size must stay what the directory said. */
 async function hashFile(stored: StoredFile): Promise<Uint8Array> {
   const hash = createHash("sha256");
@@ -231,20 +198,5 @@ async function hashFile(stored: StoredFile): Promise<Uint8Array> {
     await handle.close();
   }
   if (length === stored.size) return new Uint8Array(hash.digest());
-  throw new HostError("models/unreadable", `${stored.file} changed while it was read`);
-}
-
-async function listSorted(directory: string): Promise<Dirent[]> {
-  const entries = await readdir(directory, { withFileTypes: true });
-  return entries.toSorted((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-function layout(path: string, found: string): HostError {
-  return new HostError("models/layout", `${path} ${found}`);
-}
-
-function unreadable(path: string, error: unknown): HostError {
-  if (error instanceof HostError) return error;
-  const found = systemCode(error) ?? "error";
-  return new HostError("models/unreadable", `cannot read ${path}: ${found}`, { cause: error });
+  throw changed(stored);
 }

@@ -1,5 +1,5 @@
 # One parent instance with an enclave. It makes no key, opens no SSH, and sends no log anywhere.
-# A KMS key and its policy come with sealed models, which no release has yet.
+# A key for sealed models is its owner's, in the owner's account: docs/sealed-models.md.
 
 locals {
   tags = { Name = var.name, Project = "countersign" }

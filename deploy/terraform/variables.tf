@@ -95,7 +95,7 @@ variable "root_volume_gib" {
 }
 
 variable "instance_profile" {
-  description = "Instance profile, for example one for Session Manager. Null is none: the node itself calls no AWS service."
+  description = "Instance profile, for example one for Session Manager. Null is none: the node calls no AWS service, unless it serves sealed models whose keys are in AWS KMS; they name its role."
   type        = string
   default     = null
 }

@@ -7,7 +7,7 @@ import { imageTreeCommand } from "../../../client/cli/commands/image.ts";
 import { findCommand } from "../../../client/cli/main.ts";
 import { parseArguments, SHARED_OPTIONS } from "../../../client/cli/arguments.ts";
 import { moduleGraph } from "../../../image/graph.ts";
-import { ENCLAVE_ENTRIES } from "../../../image/tree.ts";
+import { ENCLAVE_ENTRIES, KEY_SERVICES } from "../../../image/tree.ts";
 
 const ROOT = new URL("../../../", import.meta.url).pathname;
 
@@ -130,6 +130,7 @@ describe("the build context", () => {
     const { modules } = moduleGraph(ROOT, entries);
     expect(modules.length).toBeGreaterThan(200);
     expect(modules.filter((path) => !inside(path))).toEqual([]);
+    expect(inside(KEY_SERVICES)).toBe(true);
   });
 
   it("has the manifest of every workspace, without which npm refuses the lockfile", () => {

@@ -36,9 +36,13 @@ function settings(unit: string, name: string): readonly string[] {
   return [...text.matchAll(new RegExp(`^${name}=(.*)$`, "gmu"))].map(([, value = ""]) => value);
 }
 
-/** The words of a unit's program, with the values of node.env. */
+/** The words of a unit's program, with the values of node.env, or the unit's own where it has none. */
 function command(unit: string): readonly string[] {
-  const values = environment();
+  const own = settings(unit, "Environment").map((line): [string, string] => {
+    const [name = "", value = ""] = line.split("=", 2);
+    return [name, value];
+  });
+  const values = new Map([...own, ...environment()]);
   const [line = ""] = settings(unit, "ExecStart");
   return line.split(/\s+/u).map((word) =>
     word.replace(/^\$\{(\w+)\}$/u, (_all, name: string) => {
@@ -79,6 +83,7 @@ describe.each(["countersign-node.service", "countersign-host.service"])("%s", (u
       options: {
         state: "/run/countersign",
         cacheBytes: 512 * MIB,
+        keyServices: "/opt/countersign/enclave/key-services.json",
         tee: { kind: "nitro", cid: 16 },
       },
     });
@@ -136,11 +141,9 @@ describe("the units", () => {
     expect(settings(unit, "CapabilityBoundingSet")).toEqual([""]);
     expect(settings(unit, "DevicePolicy")).toEqual(["closed"]);
     expect(settings(unit, "ProtectSystem")).toEqual(["strict"]);
-    const user = [...settings(unit, "User"), ...settings(unit, "DynamicUser")];
-    expect(user).toHaveLength(1);
-    expect(user[0]).toMatch(/^(?:countersign|yes)$/u);
+    expect(settings(unit, "User")).toEqual(["countersign"]);
     const opensEnclaves = settings(unit, "DeviceAllow").includes("/dev/nitro_enclaves rw");
-    const runsEnclaves = !/host|kms/u.test(unit);
+    const runsEnclaves = !unit.includes("host");
     expect(opensEnclaves).toBe(runsEnclaves);
     expect(settings(unit, "SupplementaryGroups")).toEqual(runsEnclaves ? ["ne"] : []);
   });
@@ -165,12 +168,11 @@ describe.skipIf(!ANALYZE)("systemd", () => {
   let root = "";
 
   beforeAll(() => {
-    // The programs that the units name, which this machine does not have.
+    // The program that the units name, which this machine does not have.
     root = mkdtempSync(join(tmpdir(), "countersign-units-"));
-    for (const program of ["opt/countersign/node_modules/.bin/node", "usr/bin/vsock-proxy"]) {
-      mkdirSync(join(root, program, ".."), { recursive: true });
-      writeFileSync(join(root, program), "", { mode: 0o755 });
-    }
+    const program = join(root, "opt/countersign/node_modules/.bin/node");
+    mkdirSync(join(program, ".."), { recursive: true });
+    writeFileSync(program, "", { mode: 0o755 });
     cpSync(join(DEPLOY, "systemd"), join(root, "etc/systemd/system"), { recursive: true });
   });
 

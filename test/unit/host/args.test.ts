@@ -21,6 +21,7 @@ describe("arguments of a node", () => {
         cacheBytes: 1536 * MIB,
         maxSequences: 8,
         log: "events",
+        keyServices: null,
         tee: { kind: "simulated", debug: false },
       },
     });
@@ -47,6 +48,7 @@ describe("arguments of a node", () => {
         "--batch=64",
         "--log",
         "none",
+        "--key-services=k.json",
         "--simulate-debug",
       ],
       DIRECTORY,
@@ -64,6 +66,7 @@ describe("arguments of a node", () => {
         cacheBytes: 3 * MIB,
         maxSequences: 64,
         log: "none",
+        keyServices: "/srv/node/k.json",
         tee: { kind: "simulated", debug: true },
       },
     });

@@ -10,6 +10,7 @@ import { readProvision, startFakeEnclave } from "../../fakes/fake-enclave.ts";
 import {
   CHOICE,
   memoryLog,
+  NO_KEYS,
   oneModel,
   onTestEnd,
   type Recorded,
@@ -33,7 +34,7 @@ async function attach(): Promise<Attached> {
   const { log, lines } = memoryLog();
   const contact = new EnclaveContact(log);
   const at = { kind: "unix", path: services } as const;
-  const server = await serveProvisioning(at, await oneModel(), CHOICE, contact);
+  const server = await serveProvisioning(at, await oneModel(), CHOICE, contact, NO_KEYS);
   onTestEnd(() => server.close());
   const supervisor = new Supervisor(
     { kind: "attached", address: { kind: "unix", path: inner }, contact },

@@ -8,7 +8,7 @@ import { serveProvisioning } from "../../../host/provision.ts";
 import { scanModels } from "../../../host/store.ts";
 import { DEFAULT_TIMING, Supervisor } from "../../../host/supervisor.ts";
 import { identityModel } from "../../fakes/onnx-proto.ts";
-import { memoryLog, onTestEnd, plant, refusalOf, scratch } from "./support.ts";
+import { memoryLog, NO_KEYS, onTestEnd, plant, refusalOf, scratch } from "./support.ts";
 
 const GRAPH = identityModel("FP32", [1, 2]);
 
@@ -29,12 +29,14 @@ async function startChanged(change: (file: string) => void): Promise<string> {
   };
   const { log } = memoryLog();
   const services = { kind: "unix", path: provisionSocket } as const;
-  const server = await serveProvisioning(services, models, choice, new EnclaveContact(log));
+  const contact = new EnclaveContact(log);
+  const server = await serveProvisioning(services, models, choice, contact, NO_KEYS);
   onTestEnd(() => server.close());
   const command = simulatedEnclave({
     enclaveSocket: join(run, "e"),
     provisionSocket,
     vendorKey: join(directory, "vendor.pem"),
+    keyServices: null,
     simulateDebug: false,
   });
   const supervisor = new Supervisor(command, DEFAULT_TIMING, log);

@@ -39,6 +39,19 @@ describe("an enclave's log", () => {
     ]);
   });
 
+  it("says of a key how it was asked for", () => {
+    const { reader, lines } = reading();
+    const failed = { attempt: 2, code: "key/throttled" };
+    const released = { id: "m", version: "1", kind: "aws-kms", ms: 5 };
+    reader.stream()(
+      bytes({ event: "key-attempt-failed", ...failed }, { event: "key-released", ...released }),
+    );
+    expect(lines.map(({ fields }) => fields)).toEqual([
+      { what: "key-attempt-failed", ...failed },
+      { what: "key-released", ...released },
+    ]);
+  });
+
   it("is passed on by words and numbers, and no others", () => {
     const { reader, lines } = reading();
     const pcr0 = "ab".repeat(48);

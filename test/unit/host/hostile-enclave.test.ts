@@ -7,13 +7,28 @@ import { setTimeout as delay } from "node:timers/promises";
 import { MEDIA_REQUEST } from "@countersign/protocol";
 import { describe, expect, it } from "vitest";
 import { EnclaveContact } from "../../../host/contact.ts";
-import { LOG_BURST_LINES, LOG_BURST_NOTICES } from "../../../host/limits.ts";
+import { type CredentialChain, CredentialSource } from "../../../host/credentials.ts";
+import {
+  LOG_BURST_LINES,
+  LOG_BURST_NOTICES,
+  MAX_SERVICE_CONNECTIONS,
+} from "../../../host/limits.ts";
 import { Observer } from "../../../host/observe.ts";
-import { serveProvisioning } from "../../../host/provision.ts";
+import { type KeyAccess, serveProvisioning } from "../../../host/provision.ts";
 import { InFlight, relay } from "../../../host/relay.ts";
 import { scanModels } from "../../../host/store.ts";
 import { openUpstream } from "../../../host/upstream.ts";
-import { CHOICE, memoryLog, onTestEnd, plant, type Recorded, scratch, send } from "./support.ts";
+import { readProvision } from "../../fakes/fake-enclave.ts";
+import {
+  CHOICE,
+  memoryLog,
+  NO_KEYS,
+  onTestEnd,
+  plant,
+  type Recorded,
+  scratch,
+  send,
+} from "./support.ts";
 
 const LIMITS = {
   maxBodyBytes: 4096,
@@ -75,15 +90,28 @@ interface Services {
   readonly lines: Recorded[];
 }
 
-async function services(): Promise<Services> {
+async function services(keys: KeyAccess = NO_KEYS): Promise<Services> {
   const [directory, path] = [scratch(), join(scratch(), "s.sock")];
   await plant(directory, { "digits/1/model.onnx": new Uint8Array(1 << 20) });
   const { log, lines } = memoryLog();
   const contact = new EnclaveContact(log);
   const { models } = await scanModels(directory);
-  const server = await serveProvisioning({ kind: "unix", path }, models, CHOICE, contact);
+  const server = await serveProvisioning({ kind: "unix", path }, models, CHOICE, contact, keys);
   onTestEnd(() => server.close());
   return { path, lines };
+}
+
+/** What a request with these first words of its first line is answered. */
+function statusOf(path: string, word: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path).on("error", reject);
+    socket.write(`${word} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n`);
+    let head = "";
+    socket.on("data", (bytes: Buffer) => (head += bytes.toString("latin1")));
+    socket.on("close", () => {
+      resolve(Number(/^HTTP\/1\.1 (\d{3}) /u.exec(head)?.[1]));
+    });
+  });
 }
 
 /** One log of `count` lines, from its beginning to its end. */
@@ -117,6 +145,50 @@ describe("an enclave that floods its host's services", () => {
     socket.write("GET /models/digits/1/model.onnx HTTP/1.1\r\nhost: h\r\n\r\n".repeat(2000));
     await delay(500);
     expect(open() - before).toBeLessThan(100);
+  });
+
+  it("keeps no file open by a tunnel behind requests, and the next enclave gets its files", async () => {
+    const never: CredentialChain = () => new Promise(() => undefined);
+    const credentials = new CredentialSource(never, Date.now, () => undefined);
+    const { path } = await services({ ...NO_KEYS, credentials });
+    const words = [
+      // What comes behind an answer that is not there yet waits for it.
+      "GET /credentials",
+      ...Array.from({ length: MAX_SERVICE_CONNECTIONS }, () => "GET /models/digits/1/model.onnx"),
+      "CONNECT elsewhere.example:443",
+    ];
+    const socket = connect(path).on("error", () => undefined);
+    onTestEnd(() => {
+      socket.destroy();
+    });
+    socket.write(words.map((word) => `${word} HTTP/1.1\r\nhost: h\r\n\r\n`).join(""));
+    await delay(500);
+    socket.destroy();
+    await delay(500);
+    const { status, bytes } = await readProvision(path, "/models/digits/1/model.onnx");
+    expect([status, bytes.length]).toEqual([200, 1 << 20]);
+  });
+
+  it("finds nothing there but what is listed", async () => {
+    const { path } = await services();
+    const words = [
+      "GET /credentials",
+      "GET /models/digits/1/../../../etc/passwd",
+      "GET /models/digits/1/%2e%2e%2f%2e%2e%2fpasswd",
+      "GET /models/digits/1/model.onnx%00",
+      "GET /models/digits/1",
+      "GET //169.254.169.254/latest/meta-data",
+      "GET http://169.254.169.254/latest/meta-data",
+      "GET /metrics",
+      "GET /__proto__",
+    ];
+    expect(await Promise.all(words.map((word) => statusOf(path, word)))).toEqual(
+      words.map(() => 404),
+    );
+    const others = ["POST /credentials", "PUT /provisioning", "OPTIONS *", "TRACE /log", "GET /%"];
+    expect(await Promise.all(others.map((word) => statusOf(path, word)))).toEqual(
+      others.map(() => 400),
+    );
   });
 
   it("has no line of the host's for each log that it opens", async () => {

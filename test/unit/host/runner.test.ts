@@ -13,6 +13,7 @@ import type { RunnerPlan, RunnerTemper } from "../../fakes/fake-runner.ts";
 import {
   CHOICE,
   memoryLog,
+  NO_KEYS,
   oneModel,
   onTestEnd,
   type Recorded,
@@ -53,7 +54,7 @@ async function supervise(
   const { log, lines } = memoryLog();
   const contact = new EnclaveContact(log);
   const address = { kind: "unix", path: services } as const;
-  const server = await serveProvisioning(address, await oneModel(), CHOICE, contact);
+  const server = await serveProvisioning(address, await oneModel(), CHOICE, contact, NO_KEYS);
   onTestEnd(() => server.close());
   const command = enclaveCommand({
     tee: {
@@ -68,6 +69,7 @@ async function supervise(
     enclaveSocket: "",
     provisionSocket: "",
     vendorKey: "",
+    keyServices: null,
     contact,
   });
   const supervisor = new Supervisor(command, timing, log);

@@ -1,4 +1,9 @@
-import { type ClientRequest, request, type IncomingMessage } from "node:http";
+import {
+  type ClientRequest,
+  createServer as createHttpServer,
+  type IncomingMessage,
+  request,
+} from "node:http";
 import { renameSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -7,10 +12,12 @@ import { describe, expect, it } from "vitest";
 import { EnclaveContact } from "../../../host/contact.ts";
 import type { ServicesAddress } from "../../../host/enclave-address.ts";
 import { type ProvisionServer, serveProvisioning } from "../../../host/provision.ts";
+import { bindServices } from "../../../host/services.ts";
 import { readProvision } from "../../fakes/fake-enclave.ts";
 import {
   CHOICE,
   memoryLog,
+  NO_KEYS,
   oneModel,
   onTestEnd,
   type Recorded,
@@ -29,7 +36,13 @@ async function start(): Promise<Services> {
   const path = join(scratch(), "s.sock");
   const { log, lines } = memoryLog();
   const contact = new EnclaveContact(log);
-  const server = await serveProvisioning({ kind: "unix", path }, await oneModel(), CHOICE, contact);
+  const server = await serveProvisioning(
+    { kind: "unix", path },
+    await oneModel(),
+    CHOICE,
+    contact,
+    NO_KEYS,
+  );
   onTestEnd(() => server.close());
   return { path, contact, lines };
 }
@@ -153,7 +166,7 @@ async function bindTwice(address: ServicesAddress): Promise<string> {
   });
   const refusal = await refusalOf(async () => {
     for (let i = 0; i < 2; i++) {
-      bound.push(await serveProvisioning(address, await oneModel(), CHOICE, contact));
+      bound.push(await serveProvisioning(address, await oneModel(), CHOICE, contact, NO_KEYS));
     }
   });
   return `${refusal.code} ${refusal.message}`;
@@ -176,10 +189,23 @@ describe("where the host listens for its enclave", () => {
       await oneModel(),
       CHOICE,
       contact,
+      NO_KEYS,
     );
     onTestEnd(() => server.close());
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect((await readProvision(path, "/provisioning")).status).toBe(200);
+  });
+
+  it("is nobody else's from the moment that it is there, whatever the umask", async () => {
+    const path = join(scratch(), "s.sock");
+    const server = createHttpServer();
+    let mode = 0;
+    server.once("listening", () => (mode = statSync(path).mode & 0o777));
+    const before = process.umask(0);
+    onTestEnd(() => void process.umask(before));
+    const bound = await bindServices(server, { kind: "unix", path });
+    onTestEnd(() => bound.close());
+    expect([mode, process.umask()]).toEqual([0o600, 0]);
   });
 
   it("is not another node's, and no file", async () => {

@@ -9,7 +9,7 @@ import { EnclaveContact } from "../../../host/contact.ts";
 import { provisioningOf, serveProvisioning } from "../../../host/provision.ts";
 import { scanModels } from "../../../host/store.ts";
 import { readProvision } from "../../fakes/fake-enclave.ts";
-import { memoryLog, onTestEnd, plant, refusalOf, scratch } from "./support.ts";
+import { memoryLog, NO_KEYS, onTestEnd, plant, refusalOf, scratch } from "./support.ts";
 
 const CHOICE = {
   epochSeconds: 60,
@@ -154,6 +154,7 @@ describe("provision server", () => {
       models,
       CHOICE,
       new EnclaveContact(memoryLog().log),
+      NO_KEYS,
     );
     onTestEnd(() => server.close());
     expect(statSync(socket).mode & 0o777).toBe(0o600);
@@ -183,6 +184,7 @@ describe("provision server", () => {
       models,
       CHOICE,
       new EnclaveContact(memoryLog().log),
+      NO_KEYS,
     );
     onTestEnd(() => server.close());
     truncateSync(join(directory, "digits/1/model.onnx"), 4);

@@ -23,7 +23,16 @@ import { scanModels } from "../../../host/store.ts";
 import { DEFAULT_TIMING, Supervisor, type SupervisorTiming } from "../../../host/supervisor.ts";
 import { tell } from "../../fakes/fake-enclave.ts";
 import { launch, MAIN, models, type Node, startNode } from "./launch.ts";
-import { memoryLog, onTestEnd, type Recorded, refusalOf, scratch, send, until } from "./support.ts";
+import {
+  memoryLog,
+  NO_KEYS,
+  onTestEnd,
+  type Recorded,
+  refusalOf,
+  scratch,
+  send,
+  until,
+} from "./support.ts";
 
 const FAKE_ENCLAVE = fileURLToPath(new URL("../../fakes/fake-enclave.ts", import.meta.url));
 
@@ -354,7 +363,8 @@ async function supervise(boot: string, timing: SupervisorTiming = FAST): Promise
   };
   const { log, lines } = memoryLog();
   const services = { kind: "unix", path: provision } as const;
-  const server = await serveProvisioning(services, store.models, choice, new EnclaveContact(log));
+  const contact = new EnclaveContact(log);
+  const server = await serveProvisioning(services, store.models, choice, contact, NO_KEYS);
   onTestEnd(() => server.close());
   const args = [FAKE_ENCLAVE, "--listen", socketPath, "--provision", provision, "--boot", boot];
   const supervisor = new Supervisor(
@@ -470,6 +480,7 @@ describe("the host's end of the provisioning socket", () => {
           store.models,
           choice,
           new EnclaveContact(memoryLog().log),
+          NO_KEYS,
         ),
       );
       expect(refusal.code).toBe("socket/path");

@@ -7,7 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterEach } from "vitest";
 import { HostError } from "../../../host/errors.ts";
 import type { Log, LogFields } from "../../../host/log.ts";
-import type { ProvisioningChoice } from "../../../host/provision.ts";
+import { type KeyAccess, keyAccess, type ProvisioningChoice } from "../../../host/provision.ts";
 import { scanModels, type StoredModel } from "../../../host/store.ts";
 
 /** Undone after each test, latest first. */
@@ -57,6 +57,13 @@ export const CHOICE: ProvisioningChoice = {
   maxSequences: 4,
   cpus: 1,
 };
+
+/** Of a node without sealed models. */
+export const NO_KEYS: KeyAccess = keyAccess(
+  [],
+  () => Promise.reject(new Error("nobody asks")),
+  () => undefined,
+);
 
 /** The HostError that `action` ends with. */
 export async function refusalOf(action: () => unknown): Promise<HostError> {

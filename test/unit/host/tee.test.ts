@@ -99,6 +99,7 @@ describe("the program that runs a Nitro Enclave", () => {
     enclaveSocket: "/e",
     provisionSocket: "/p",
     vendorKey: "/v",
+    keyServices: null,
     contact: new EnclaveContact(memoryLog().log),
   };
   const words = ["--image", "/i", "--cpus", "2", "--memory", "2048", "--cid", "16"];
@@ -111,6 +112,17 @@ describe("the program that runs a Nitro Enclave", () => {
   ])("is by default ours, otherwise %s", (runner, file, args) => {
     const command = enclaveCommand({ ...setting, tee: nitro({ image: "/i", runner }) });
     expect(command).toMatchObject({ kind: "runner", file, args });
+  });
+
+  it("is given no key services, which are in its image; a simulation measures them", () => {
+    const keyServices = "/k.json";
+    const image = enclaveCommand({ ...setting, keyServices, tee: nitro({ image: "/i" }) });
+    expect(image).toMatchObject({ args: [expect.anything(), ...words] });
+    const simulated = { kind: "simulated", debug: false } as const;
+    const given = enclaveCommand({ ...setting, keyServices, tee: simulated });
+    expect("args" in given && given.args.join(" ")).toMatch(/ --key-services \/k\.json$/u);
+    const own = enclaveCommand({ ...setting, tee: simulated });
+    expect("args" in own && own.args).not.toContain("--key-services");
   });
 
   it("is nobody's of ours where it is attached", () => {
