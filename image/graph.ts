@@ -7,7 +7,13 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { ImageError } from "./errors.ts";
-import { type Asking, isEsModule, packageFolder, resolvedModule } from "./resolution.ts";
+import {
+  type Asking,
+  isDispensable,
+  isEsModule,
+  packageFolder,
+  resolvedModule,
+} from "./resolution.ts";
 
 /**
  * Statements that load a module. `import type` and `export type … from` load nothing; an import whose
@@ -21,6 +27,25 @@ const LOADS: readonly RegExp[] = [
 /** CommonJS can do this, too. */
 const IMPORTS = /\bimport\(\s*["']([^"']+)["']\s*\)/gu;
 const REQUIRES = /\brequire\(\s*["']([^"']+)["']\s*\)/gu;
+/**
+ * What packages would load where they look for credentials and regions by themselves, or serve a browser.
+ * An enclave tells the SDK all of that (enclave/keys/kms-client.ts), so none of it is in an image, and
+ * what should ask for it after all fails. By package, as it names them.
+ */
+export const LEFT_OUT: ReadonlyMap<string, readonly string[]> = new Map([
+  [
+    "@aws-sdk/credential-provider-node",
+    [
+      "@aws-sdk/credential-provider-http",
+      "@aws-sdk/credential-provider-ini",
+      "@aws-sdk/credential-provider-process",
+      "@aws-sdk/credential-provider-sso",
+      "@aws-sdk/credential-provider-web-identity",
+      "@smithy/credential-provider-imds",
+    ],
+  ],
+  ["@aws-sdk/core", ["bowser"]],
+]);
 const CODE = /\.[cm]?[jt]s$/u;
 const PACKAGES = "node_modules/";
 /** At the root, or of one workspace of ours, where two need different versions. */
@@ -57,7 +82,11 @@ export function moduleGraph(root: string, entries: readonly string[]): Graph {
     if (seen.add(path).size > MAX_FILES) {
       throw new ImageError("image/input", `more than ${MAX_FILES} modules are loaded`);
     }
-    for (const { specifier, asking } of loadedBy(file, !OF_PACKAGE.test(path))) {
+    const own = !OF_PACKAGE.test(path);
+    const leftOut = own ? [] : (LEFT_OUT.get(packageName(path)) ?? []);
+    for (const { specifier, asking } of loadedBy(file, own)) {
+      if (leftOut.includes(specifier)) continue;
+      if (!own && isDispensable(specifier, file)) continue;
       if (specifier.startsWith(OWN_SCOPE)) workspaces.add(workspaceName(specifier));
       const found = resolvedModule(specifier, file, asking);
       if (found !== null) queue.push(found);

@@ -4,7 +4,7 @@ export type { Architecture } from "./elf.ts";
 export { cpioBytes, cpioChunks } from "./cpio.ts";
 export { writeDirectory } from "./directory.ts";
 export type { Content, Entry, FileEntry } from "./entry.ts";
-export { enclaveTree, ENCLAVE_ENTRIES, type Tree, type TreeOptions } from "./tree.ts";
+export { enclaveTree, ENCLAVE_ENTRIES, KEY_SERVICES, type Tree, type TreeOptions } from "./tree.ts";
 export { buildImage, type BuildOptions, type BuiltImage, DEFAULT_CMDLINES } from "./build.ts";
 export type { Section, SectionType } from "./eif.ts";
 export { type ImageLayout, measureImage, type MeasuredImage, sectionChunks } from "./measure.ts";

@@ -15,6 +15,8 @@ export interface RebuildInputs {
   /** In any order: the release says in which they are loaded. */
   readonly modules: readonly string[];
   readonly libraries: readonly string[];
+  /** The file of key services that the release was built with; null is the checkout's own. */
+  readonly keyServices: string | null;
   /** Where the image goes. */
   readonly out: string;
 }
@@ -34,11 +36,12 @@ const MODULE = /^1:\/lib\/modules\/\d\d-([\w-]+\.ko)$/u;
  * @throws ImageError `image/input` where an input is missing: nothing was built, and nothing is said.
  */
 export async function rebuildImage(release: Release, inputs: RebuildInputs): Promise<Rebuild> {
-  const { root, kernel, libraries, out } = inputs;
+  const { root, kernel, libraries, keyServices, out } = inputs;
   await buildImage({
     root,
     kernel,
     libraries,
+    keyServices,
     out,
     modules: inReleasedOrder(inputs.modules, release),
     architecture: release.architecture,

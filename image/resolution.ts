@@ -27,6 +27,7 @@ export type Asking = "import" | "require";
 /** The parts of a package.json that decide what is loaded. */
 interface Manifest {
   readonly main?: unknown;
+  readonly dependencies?: unknown;
   readonly exports?: unknown;
   readonly type?: unknown;
 }
@@ -51,6 +52,19 @@ export function resolvedModule(specifier: string, from: string, asking: Asking):
   const file = targets.map((target) => resolve(folder, target)).find(isFile);
   if (file === undefined) throw notFound(specifier, from);
   return realpathSync(file);
+}
+
+/**
+ * Whether the package of `from` can do without `specifier`: it is no file of its own, and none of the
+ * packages that it is installed with. An error message that tells the reader to `require("x")` reads like
+ * a module that does; and what is not there is not there in the image, either.
+ */
+export function isDispensable(specifier: string, from: string): boolean {
+  const [, name] = /^[./]/u.test(specifier) ? [] : (BARE.exec(specifier) ?? []);
+  const scope = nearest(dirname(from), (folder) => existsSync(resolve(folder, MANIFEST)));
+  if (name === undefined || scope === null || packageFolder(name, from) !== null) return false;
+  const { dependencies } = readManifest(scope);
+  return !(isObject(dependencies) && Object.hasOwn(dependencies, name));
 }
 
 /** Whether Node reads `file` as an ES module: its extension, or the package.json above it, says so. */

@@ -19,6 +19,8 @@ import { computedLoads, nodeProgram } from "./native.ts";
 export const ENCLAVE_ENTRIES: readonly [string, string] = ["enclave/init.ts", "enclave/main.ts"];
 /** Where the application is in the image. */
 const APPLICATION = "app";
+/** The one file of it that no module loads: the enclave reads it at boot. It is in PCR2, like them. */
+export const KEY_SERVICES = "enclave/key-services.json";
 const NODE = "bin/node";
 const LIBRARIES = "lib";
 /** Loaders of every distribution look into one of these; all are one folder. */
@@ -50,6 +52,8 @@ export interface TreeOptions {
   readonly entries: readonly [string, ...string[]];
   /** Its arguments. */
   readonly arguments: readonly string[];
+  /** Which key services open sealed models, in place of the checkout's own file; null is that one. */
+  readonly keyServices: string | null;
 }
 
 /** The layers, each sorted. */
@@ -78,6 +82,8 @@ export async function enclaveTree(options: TreeOptions): Promise<Tree> {
   for (const path of paths) {
     application.push(await fileEntry(`${APPLICATION}/${path}`, join(root, path)));
   }
+  const keyServices = options.keyServices ?? join(root, KEY_SERVICES);
+  application.push(await fileEntry(`${APPLICATION}/${KEY_SERVICES}`, keyServices));
   for (const name of graph.workspaces) {
     const path = `node_modules/${name}`;
     const target = posix.relative(posix.dirname(path), workspaceFolder(root, name));

@@ -32,6 +32,7 @@ function optionsOf(changes: Partial<BuildOptions> = {}): BuildOptions {
     entries: ENCLAVE_ENTRIES,
     arguments: ["--parent-cid", "2"],
     cmdline: DEFAULT_CMDLINES.x86_64,
+    keyServices: null,
     signingKey: null,
     out: join(newFolder(), "image.eif"),
     ...changes,
@@ -90,6 +91,7 @@ describe("an image", () => {
     const application = itemsOf(await sectionBytes(image, 4));
     expect(application.filter(({ mode }) => mode !== 0o40755).map(({ name }) => name)).toEqual([
       "app/enclave/init.ts",
+      "app/enclave/key-services.json",
       "app/enclave/main.ts",
       "app/enclave/package.json",
       "app/node_modules/@countersign/words",
@@ -144,6 +146,32 @@ import("/app/enclave/init.ts");
     expect(two.pcr1).toEqual(one.pcr1);
     expect(two.pcr2).not.toEqual(one.pcr2);
     expect(two.pcr0).not.toEqual(one.pcr0);
+  });
+
+  it("has the key services of the checkout, or those it is given, measured in PCR0 and PCR2", async () => {
+    const base = optionsOf();
+    const given = join(newFolder(), "mine.json");
+    const text = '{"version":1,"services":[],"rootCertificates":[]}';
+    writeFileSync(given, text);
+    const one = await buildImage(base);
+    const out = join(newFolder(), "image.eif");
+    const two = await buildImage({ ...base, keyServices: given, out });
+    const contents = async (image: ImageLayout): Promise<readonly string[]> => {
+      const items = itemsOf(await sectionBytes(image, 4));
+      const found = items.filter(({ name }) => name.includes("key-services"));
+      expect(found.map(({ name, mode }) => [name, mode & 0o777])).toEqual([
+        ["app/enclave/key-services.json", 0o644],
+      ]);
+      return found.map(({ content }) => content.toString());
+    };
+    // The checkout's ends in a line feed.
+    expect(await contents(one)).toEqual([`${text}\n`]);
+    expect(await contents(two)).toEqual([text]);
+    expect(two.pcr1).toEqual(one.pcr1);
+    expect(two.pcr0).not.toEqual(one.pcr0);
+    expect(two.pcr2).not.toEqual(one.pcr2);
+    const none = buildImage({ ...base, keyServices: join(newFolder(), "none.json") });
+    await expect(none).rejects.toThrow(/^image\/input: .*none\.json cannot be read/u);
   });
 
   it("with another platform has another PCR1, and the same application", async () => {

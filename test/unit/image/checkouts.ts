@@ -50,6 +50,7 @@ export function smallCheckout(
     "enclave/main.ts":
       'import { word } from "@countersign/words";\nimport "left";\nexport function serve() {}\n',
     "enclave/unused.ts": "export {};\n",
+    "enclave/key-services.json": '{"version":1,"services":[],"rootCertificates":[]}\n',
     "enclave/main.test.ts": 'import "./main.ts";\n',
     "words/package.json": manifest({
       name: "@countersign/words",

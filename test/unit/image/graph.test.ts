@@ -132,6 +132,31 @@ import k from "./k.json" with { type: "json" };
     });
   });
 
+  it("passes over a package that another one names without having it", () => {
+    const files = {
+      "p/package.json": manifest({ main: "p.js", dependencies: { q: "1.0.0" } }),
+      "p/p.js": 'require("./inner/own"); throw new Error(`install it and require("r")`);\n',
+      "p/inner/own.js": 'require("q");\n',
+      "q/package.json": manifest({ main: "q.js" }),
+      "q/q.js": "",
+    };
+    const found = ["node_modules/p/inner/own.js", "node_modules/p/p.js", "node_modules/q/q.js"];
+    expect(packageFiles('import "p";', files)).toEqual(found);
+    // Where it is there, it would be loaded.
+    const there = { ...files, "r/package.json": manifest({ main: "r.js" }), "r/r.js": "" };
+    expect(packageFiles('import "p";', there)).toEqual([...found, "node_modules/r/r.js"]);
+  });
+
+  it.each([
+    ["a package that it is installed with", { "p/p.js": 'require("q");\n' }],
+    ["a file of its own", { "p/p.js": 'require("./gone");\n' }],
+    ["a file of another's", { "p/p.js": 'require("q/gone");\n', "q/package.json": ESM }],
+  ])("refuses a package that lacks %s", (_, changed) => {
+    const dependencies = { q: "1.0.0" };
+    const files = { "p/package.json": manifest({ main: "p.js", dependencies }), ...changed };
+    expect(() => packageFiles('import "p";', files)).toThrow("which is not there");
+  });
+
   it.each([
     ["a module of ours that is missing", 'import "./gone.ts";'],
     ["a package that is missing", 'import "gone";'],

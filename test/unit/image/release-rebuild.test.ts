@@ -43,6 +43,7 @@ function options(): Omit<BuildOptions, "out"> {
     cmdline: DEFAULT_CMDLINES[ARCHITECTURE],
     arguments: ["--heartbeat", "--parent-cid", "3"],
     entries: ENCLAVE_ENTRIES,
+    keyServices: null,
     signingKey: null,
   };
 }
@@ -84,6 +85,7 @@ describe("a release of this checkout", () => {
       kernel,
       modules: modules.toReversed(),
       libraries: ["/"],
+      keyServices: null,
       out: join(folder, "again.eif"),
     });
     expect(comparison).toEqual({ equal: true, file: "same", registers: [], differences: [] });
@@ -118,6 +120,41 @@ describe("a release of this checkout", () => {
       cmdlineOfRelease: true,
       rebuilt: { options: { cmdline } },
     });
+  });
+
+  it("with key services of its own is built again with their file, and the file is named without it", async () => {
+    const [image, other] = [join(folder, "keys.eif"), join(folder, "keys.json")];
+    const [services, broken] = [join(folder, "services.json"), join(folder, "no-services.json")];
+    writeFileSync(services, '{"version":1,"services":[],"rootCertificates":[]}');
+    writeFileSync(broken, '{"version":1,"services":[{}],"rootCertificates":[]}');
+    await buildImage({ ...options(), out: image, keyServices: services });
+    writeFileSync(other, encodeRelease(await describeImage(image, "1.0.0", null)));
+    const given = ["--kernel", kernel, ...modules.flatMap((path) => ["--module", path])];
+    const words = [other, ...given];
+    const without = await runCommand(releaseRebuildCommand, [...words, "--quiet"]);
+    expect([without.exit, without.notes]).toEqual([
+      1,
+      ["the release was built with other key services: --key-services names their file"],
+    ]);
+    expect(without.lines.join("\n")).toContain(
+      "image/differs: PCR0, PCR2: 2:/app/enclave/key-services.json",
+    );
+    const named = [...words, "--key-services", services];
+    const equal = await runCommand(releaseRebuildCommand, [...named, "--quiet"]);
+    expect([equal.exit, equal.notes]).toEqual([
+      0,
+      ["the enclave asks the key services of the file that you named, not the commit's"],
+    ]);
+    const asJson = await runCommand(releaseRebuildCommand, [...named, "--json"]);
+    expect(JSON.parse(asJson.lines[0] ?? "")).toMatchObject({ equal: true, keyServices: "other" });
+    const told = ["--image", image, "--out", join(folder, "told.json")];
+    const written = await runCommand(releaseCommand, told);
+    expect(written.lines.join("\n")).toContain(
+      "Its key services are not those of the commit: publish their file, too",
+    );
+    const refused = runCommand(releaseRebuildCommand, [...words, "--key-services", broken]);
+    await expect(refused).rejects.toMatchObject({ name: "CommandError", exitCode: 2 });
+    await expect(refused).rejects.toThrow(/key-services\/structure/u);
   });
 
   it("that lists what is not in its image is equal, and said to list it", async () => {

@@ -71,7 +71,11 @@ describe.skipIf(!GIT)("the source of an image", () => {
     write("README.md", "another text\n");
     write("enclave.eif", "an image that was built here");
     const commit = git("rev-parse", "HEAD");
-    expect(await sourceOf(root, INPUTS)).toEqual({ source: { commit, clean: true }, foreign: [] });
+    expect(await sourceOf(root, INPUTS)).toEqual({
+      source: { commit, clean: true },
+      foreign: [],
+      keyServices: "none",
+    });
   });
 
   it.each([
@@ -99,6 +103,22 @@ describe.skipIf(!GIT)("the source of an image", () => {
     const { source, foreign } = await sourceOf(root, [changed, absent]);
     expect(source?.clean).toBe(false);
     expect(foreign).toEqual(["enclave/main.ts", "enclave/absent.ts"]);
+  });
+
+  it("is the commit's, with key services of the commit's or of another file", async () => {
+    write("enclave/key-services.json", "{}\n");
+    git("add", ".");
+    git("commit", "-q", "-m", "key services");
+    const found = async (text: string): Promise<unknown> => {
+      const input = inputOf("2:/app/enclave/key-services.json", text);
+      const { source, ...rest } = await sourceOf(root, [...INPUTS, input]);
+      return { clean: source?.clean, ...rest };
+    };
+    expect(await found("{}\n")).toEqual({ clean: true, foreign: [], keyServices: "own" });
+    expect(await found("[]\n")).toEqual({ clean: true, foreign: [], keyServices: "other" });
+    // The checkout's own and not the commit's: nobody else has it.
+    write("enclave/key-services.json", "[]\n");
+    expect(await found("[]\n")).toEqual({ clean: false, foreign: [], keyServices: "own" });
   });
 
   it.each([
@@ -136,7 +156,11 @@ describe.skipIf(!GIT)("the source of an image", () => {
     write(".git/info/exclude", "vendor/\n");
     write("vendor/countersign/enclave/main.ts", FILES["enclave/main.ts"]);
     const inner = join(root, "vendor/countersign");
-    expect(await sourceOf(inner, INPUTS)).toEqual({ source: null, foreign: [] });
+    expect(await sourceOf(inner, INPUTS)).toEqual({
+      source: null,
+      foreign: [],
+      keyServices: "none",
+    });
   });
 
   it("is that of the checkout, whatever the environment says of git", async () => {
@@ -149,6 +173,10 @@ describe.skipIf(!GIT)("the source of an image", () => {
   it("is none where there is no checkout", async () => {
     rmSync(join(root, ".git"), { recursive: true });
     vi.stubEnv("GIT_CEILING_DIRECTORIES", tmpdir());
-    expect(await sourceOf(root, INPUTS)).toEqual({ source: null, foreign: [] });
+    expect(await sourceOf(root, INPUTS)).toEqual({
+      source: null,
+      foreign: [],
+      keyServices: "none",
+    });
   });
 });

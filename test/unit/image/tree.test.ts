@@ -5,6 +5,7 @@ import {
   ENCLAVE_ENTRIES,
   enclaveTree,
   type Entry,
+  KEY_SERVICES,
   moduleGraph,
   type Tree,
   writeDirectory,
@@ -22,6 +23,7 @@ const OPTIONS = {
   libraries: ["/"],
   entries: ENCLAVE_ENTRIES,
   arguments: [],
+  keyServices: null,
 } as const;
 
 let tree: Tree;
@@ -39,11 +41,13 @@ function files(): readonly string[] {
 }
 
 describe("the enclave's tree", () => {
-  it("holds of our code what the entries load, and nothing else", () => {
+  it("holds of our code what the entries load, the key services, and nothing else", () => {
     const own = files().filter((path) => !path.startsWith("node_modules/"));
     const { modules } = moduleGraph(CODE_ROOT, ENCLAVE_ENTRIES);
     const folders = new Set(own.map((path) => path.split("/", 1)[0]));
-    expect(own.filter((path) => basename(path) !== "package.json")).toEqual(modules);
+    const loaded = own.filter((path) => basename(path) !== "package.json");
+    expect(loaded).toEqual([...modules, KEY_SERVICES].toSorted());
+    expect(loaded).toContain("enclave/key-services.json");
     expect(folders).toEqual(new Set(["attestation", "enclave", "protocol", "vsock"]));
     expect(modules).toContain("enclave/engine/worker.ts");
   });
@@ -138,6 +142,7 @@ console.log(JSON.stringify({
       architecture: "x86_64",
       entries: ENCLAVE_ENTRIES,
       arguments: [],
+      keyServices: null,
     });
     const entries: readonly Entry[] = [...small.platform, ...small.application];
     const folder = join(newFolder(), "a/b");
