@@ -12,6 +12,7 @@ import {
 import type { Arguments, OptionSpec } from "./arguments.ts";
 import { CommandError, EXIT, UsageError } from "./exit.ts";
 import { readUserFile } from "./files.ts";
+import { keyServicesFile } from "./key-services.ts";
 import { REPOSITORY, userPath } from "./paths.ts";
 
 /** AWS Nitro Enclaves: an enclave's parent. */
@@ -47,6 +48,11 @@ export const TREE_OPTIONS: readonly OptionSpec[] = [
     value: null,
     description: "say on vsock port 9000 that the enclave has booted; AWS's tools wait for it",
   },
+  {
+    name: "key-services",
+    value: "FILE",
+    description: "which key services open sealed models, in place of enclave/key-services.json",
+  },
 ];
 
 /** Options of the kernel, and of who signs. */
@@ -64,8 +70,8 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
   { name: "sign-cert", value: "FILE", description: "and this certificate of the key, PEM" },
 ];
 
-/** @throws UsageError */
-export function treeOptions(args: Arguments): TreeOptions {
+/** @throws UsageError, CommandError */
+export async function treeOptions(args: Arguments): Promise<TreeOptions> {
   const libraries = args.texts("libraries").map(userPath);
   const parent = vsockId(args, "parent-cid", 0) ?? PARENT_CID;
   const ports = ["parent-port", "listen-port"].flatMap((name) => {
@@ -80,6 +86,7 @@ export function treeOptions(args: Arguments): TreeOptions {
     libraries: libraries.length === 0 ? ["/"] : libraries,
     entries: ENCLAVE_ENTRIES,
     arguments: [...heartbeat, "--parent-cid", String(parent), ...ports],
+    keyServices: await keyServicesFile(args),
   };
 }
 

@@ -3,10 +3,16 @@ import type { Dirent } from "node:fs";
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
-import { encodeManifest, type ManifestEntry, ProtocolError } from "@countersign/protocol";
+import {
+  encodeManifest,
+  type ManifestEntry,
+  ProtocolError,
+  SEAL_PATH,
+} from "@countersign/protocol";
 
 import { CommandError } from "./exit.ts";
 import { systemCode } from "./files.ts";
+import { withSealing } from "./sealing.ts";
 
 /** One version of a model in a repository, hashed. */
 export interface HashedModel {
@@ -43,12 +49,23 @@ export async function hashRepository(directory: string): Promise<readonly Hashed
   return models;
 }
 
-/** The manifest of one version directory, and its digest. @throws CommandError */
+/**
+ * The manifest of one version directory, and its digest.
+ *
+ * Of a sealed version, both are the seal's word: the plaintext cannot be hashed here, and only an enclave
+ * that opens it sees whether the word is true. @throws CommandError
+ */
 export async function hashModel(
   directory: string,
   id: string,
   version: string,
 ): Promise<HashedModel> {
+  if ((await list(directory)).some(({ name }) => name === SEAL_PATH)) {
+    return await withSealing(async ({ requireSealed }) => {
+      const { digest, entries } = await requireSealed(directory);
+      return { id, version, digest, files: entries };
+    });
+  }
   const files: ManifestEntry[] = [];
   await walk(directory, "", 0, files);
   if (files.length === 0) throw new CommandError(`${directory} is empty`, LAYOUT);

@@ -20,18 +20,27 @@ const PRIVATE_DIRECTORY = 0o700;
  * `state`, and the models of a repository.
  *
  * All of it comes from local files. Nothing is asked of a node.
+ *
+ * @param keyServices - the file of key services that the node is given; null is this checkout's own.
  */
 export async function developmentPolicy(
   state: string,
   models: string,
   nowMs: number,
+  keyServices: string | null = null,
 ): Promise<PolicyFile> {
-  const [entry, hashed] = await Promise.all([measureSimulation(state), hashRepository(models)]);
+  const [entry, hashed] = await Promise.all([
+    measureSimulation(state, keyServices),
+    hashRepository(models),
+  ]);
   return composePolicy("simulated", entry, hashed, nowMs);
 }
 
 /** Reference values of the simulated enclave. Makes the vendor's key where there is none yet. */
-export async function measureSimulation(state: string): Promise<PlatformEntry> {
+export async function measureSimulation(
+  state: string,
+  keyServices: string | null,
+): Promise<PlatformEntry> {
   await mkdir(state, { recursive: true, mode: PRIVATE_DIRECTORY }).catch((error: unknown) => {
     throw new CommandError(
       `cannot make ${state}: ${systemCode(error)}`,
@@ -39,7 +48,9 @@ export async function measureSimulation(state: string): Promise<PlatformEntry> {
     );
   });
   const vendorKey = join(state, VENDOR_KEY_NAME);
-  const output = await runProgram(SIMULATION_PROGRAM, ["--measure", "--vendor-key", vendorKey]);
+  const chosen = keyServices === null ? [] : ["--key-services", keyServices];
+  const words = ["--measure", "--vendor-key", vendorKey, ...chosen];
+  const output = await runProgram(SIMULATION_PROGRAM, words);
   const line = output.trim().split("\n").at(-1) ?? "";
   let value: unknown;
   try {

@@ -24,6 +24,9 @@ files that the enclave loads of this checkout: no shell, no package manager, no 
 same inputs give the same bytes on every machine and in every folder; a signature is the one
 part that differs each time, and PCR0, 1, 2 and 8 do not depend on it.
 
+Which key services the enclave may ask for the keys of sealed models is a file of the image, too, and in
+PCR0 and PCR2. --key-services puts FILE there; publish it with the image, or nobody can rebuild it.
+
 On AWS, an image needs the modules of vsock and nsm unless the kernel has them built in, and
 --heartbeat. Libraries are this machine's unless --libraries names others: to get the same image
 on two machines, unpack the same packages on both.
@@ -50,7 +53,7 @@ example:
 
 async function build(call: Call): Promise<number> {
   const { args } = call;
-  const options = treeOptions(args);
+  const options = await treeOptions(args);
   const [kernel, out] = [requiredText(args, "kernel"), requiredText(args, "out")];
   try {
     const image = await buildImage({
@@ -69,8 +72,9 @@ async function build(call: Call): Promise<number> {
 
 async function tree({ args, terminal, json, quiet }: Call): Promise<number> {
   const out = userPath(requiredText(args, "out"));
+  const options = await treeOptions(args);
   try {
-    const { platform, application } = await enclaveTree(treeOptions(args));
+    const { platform, application } = await enclaveTree(options);
     const entries = [...platform, ...application];
     await writeDirectory(out, entries);
     const files = entries.filter(({ kind }) => kind === "file").length;

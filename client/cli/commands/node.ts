@@ -24,6 +24,11 @@ export const NODE_OPTIONS: readonly OptionSpec[] = [
     description: "memory for texts being generated (default a quarter of the enclave's)",
   },
   { name: "batch", value: "N", description: "texts generated at once" },
+  {
+    name: "key-services",
+    value: "FILE",
+    description: "the key services of sealed models (default AWS KMS); in clients' policies, too",
+  },
 ];
 
 /** What only an enclave of hardware has. */
@@ -62,7 +67,12 @@ With --tee nitro the enclave is an image (countersign image build) that nitro-cl
 group "ne", not as root. See docs/deploy-nitro.md.
 
 A model repository is DIR/<name>/<version>/model.onnx, as for Triton and KServe, or an export of the
-Hugging Face tools in <version>/: "countersign model add" fetches one.`,
+Hugging Face tools in <version>/: "countersign model add" fetches one. Sealed versions may lie beside the
+others ("countersign model seal"): the enclave gets their keys from the services that its measured
+file names, enclave/key-services.json. With --key-services the simulation is measured with FILE in its
+place, and so is the policy of "policy init --key-services FILE"; an image has the file that it was
+built with, and the node relays to what FILE names. For keys in AWS KMS the node gives its enclave
+the credentials that AWS's tools would use here: environment, profile, or the machine's role.`,
   options: [
     ...NODE_OPTIONS,
     { name: "tee", value: "PLATFORM", description: "simulated (default) or nitro" },
@@ -105,6 +115,7 @@ export function nodeWords(args: Arguments): readonly string[] {
     return value === null ? [] : [`--${name}`, value];
   });
   const models = args.text("models");
+  const keyServices = args.text("key-services");
   return [
     "--models",
     models === null ? BUNDLED_MODELS : userPath(models),
@@ -112,6 +123,7 @@ export function nodeWords(args: Arguments): readonly string[] {
     args.text("listen") ?? DEFAULT_LISTEN,
     "--state",
     userPath(args.text("state") ?? DEFAULT_STATE),
+    ...(keyServices === null ? [] : ["--key-services", userPath(keyServices)]),
     ...passed,
   ];
 }

@@ -16,6 +16,7 @@ import type { Call, Command } from "../command.ts";
 import { CommandError, EXIT, UsageError } from "../exit.ts";
 import { readUserFile, writeUserFile } from "../files.ts";
 import { firstUsePolicy } from "../first-use.ts";
+import { keyServicesFile } from "../key-services.ts";
 import { BUNDLED_MODELS, DEFAULT_NODE, DEFAULT_POLICY, DEFAULT_STATE, userPath } from "../paths.ts";
 import { encodePolicy, MEND, parsePolicyFile } from "../policies.ts";
 import { describeMistake, mistakeAt, type PolicyMistake, readPolicy } from "../policy-mistakes.ts";
@@ -42,6 +43,11 @@ An existing file is never overwritten, unless --force says so.`,
       name: "state",
       value: "DIR",
       description: `where the simulation's key is (default ${DEFAULT_STATE})`,
+    },
+    {
+      name: "key-services",
+      value: "FILE",
+      description: "the file that the node is started with, where it is not this checkout's own",
     },
     { name: "trust-on-first-use", value: null, description: "trusts what a node shows now" },
     { name: "node", value: "URL", description: `that node (default ${DEFAULT_NODE})` },
@@ -85,6 +91,9 @@ async function init(call: Call): Promise<number> {
       "a policy does not come from the node it judges, unless you say --trust-on-first-use",
     );
   }
+  if (onFirstUse && args.text("key-services") !== null) {
+    throw new UsageError("--key-services with --trust-on-first-use", "a node's measurement has it");
+  }
   let text: string;
   if (onFirstUse) {
     const node = args.text("node") ?? DEFAULT_NODE;
@@ -102,7 +111,8 @@ async function init(call: Call): Promise<number> {
     const models = args.text("models");
     const repository = models === null ? BUNDLED_MODELS : userPath(models);
     const state = userPath(args.text("state") ?? DEFAULT_STATE);
-    text = encodePolicy(await developmentPolicy(state, repository, Date.now()));
+    const measured = await keyServicesFile(args);
+    text = encodePolicy(await developmentPolicy(state, repository, Date.now(), measured));
   }
   await mkdir(dirname(path), { recursive: true });
   await write(path, text, args.flag("force"));

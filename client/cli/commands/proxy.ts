@@ -14,6 +14,7 @@ import { createProxyApp, type ProxyEntry } from "../proxy/app.ts";
 import { bracketed, isLoopback, type ListenAddress, parseListen } from "../proxy/guard.ts";
 import { createProofStore } from "../proxy/proofs.ts";
 import { simulationNotice } from "../rendering.ts";
+import { untilSignal } from "../signals.ts";
 import { jsonLine, printable, type Terminal } from "../terminal.ts";
 
 const MIB = 1024 * 1024;
@@ -137,14 +138,4 @@ function renderEntry(entry: ProxyEntry, { paint }: Terminal): string {
   const word = outcome === "refused" ? paint.bad(outcome) : paint.good(outcome);
   const rest = detail ?? (exchange === null ? "" : `/proofs/${exchange}`);
   return `${printable(`${method} ${path}`)}  ${status}  ${word}  ${paint.dim(printable(rest))}`;
-}
-
-async function untilSignal(): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.once(signal, () => {
-      resolve();
-    });
-  }
-  await promise;
 }

@@ -9,6 +9,7 @@ import { CommandError } from "../exit.ts";
 import { writeUserFile } from "../files.ts";
 import { type RunningNode, startNode } from "../node-process.ts";
 import { sniffInput } from "../input.ts";
+import { keyServicesFile } from "../key-services.ts";
 import {
   BUNDLED_MODELS,
   DEFAULT_NODE,
@@ -58,7 +59,8 @@ async function run({ args, terminal, quiet }: Call): Promise<number> {
   try {
     terminal.print(`The node serves ${paint.bold(node.url)}.`);
     const policyPath = join(state, POLICY_NAME);
-    const file = await developmentPolicy(state, repository, Date.now());
+    const measured = await keyServicesFile(args);
+    const file = await developmentPolicy(state, repository, Date.now(), measured);
     await writeDevelopmentPolicy(policyPath, file, terminal);
     await askOnce(node, file, terminal, quiet);
     if (!quiet) printNext(terminal, node.url, policyPath);

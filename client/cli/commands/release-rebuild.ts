@@ -6,21 +6,20 @@ import {
   type Comparison,
   DEFAULT_CMDLINES,
   differenceOf,
-  MAX_RELEASE_BYTES,
-  parseRelease,
   type Rebuild,
   rebuildImage,
   type Release,
 } from "@countersign/image";
 
 import type { Call, Command } from "../command.ts";
-import { CommandError, EXIT } from "../exit.ts";
-import { readUserFile } from "../files.ts";
+import { EXIT } from "../exit.ts";
 import { imageFailure, requiredText } from "../image-options.ts";
+import { keyServicesFile } from "../key-services.ts";
 import { REPOSITORY, userPath } from "../paths.ts";
+import { readReleaseFile } from "../release-file.ts";
 import { jsonLine, printable, type Terminal } from "../terminal.ts";
 import { policyEntry } from "./release.ts";
-import { sourceOf } from "./release-source.ts";
+import { type FoundSource, KEY_SERVICES_INPUT, sourceOf } from "./release-source.ts";
 
 /** Differences that are printed; --json has all. */
 const SHOWN = 20;
@@ -35,7 +34,8 @@ kernel, a module, a library, Node, or a file of the source. Take the commit that
 run "npm ci" in it: the lockfile has the hash of every package.
 
 The release chooses Linux's command line. One that starts another program is refused; any other that is
-not the builder's own is shown, and you are the one who judges it.
+not the builder's own is shown, and you are the one who judges it. So it is with key services that are not
+the commit's: get their file from whoever released the image, read it, and name it by --key-services.
 
 Exit code: 0 equal. 1 something differs. 2 the image could not be built or the release not be read.
 
@@ -56,6 +56,11 @@ example:
       description: "where shared libraries are (default this machine's); may be repeated",
       repeatable: true,
     },
+    {
+      name: "key-services",
+      value: "FILE",
+      description: "the release's file of key services, where it is not the commit's",
+    },
     { name: "out", value: "FILE", description: "keeps the image that was built" },
   ],
   operands: [1, 1, "RELEASE.json"],
@@ -66,8 +71,9 @@ async function run(call: Call): Promise<number> {
   const { args } = call;
   const path = args.operands[0] ?? "";
   const kernel = userPath(requiredText(args, "kernel"));
-  const release = await readRelease(path);
+  const release = await readReleaseFile(path);
   const libraries = args.texts("libraries");
+  const keyServices = await keyServicesFile(args);
   const kept = args.text("out");
   const folder = await mkdtemp(join(tmpdir(), "countersign-rebuild-"));
   try {
@@ -76,10 +82,11 @@ async function run(call: Call): Promise<number> {
       kernel,
       modules: args.texts("module").map(userPath),
       libraries: libraries.length === 0 ? ["/"] : libraries.map(userPath),
+      keyServices,
       out: kept === null ? join(folder, "image.eif") : userPath(kept),
     });
-    const { source } = await sourceOf(REPOSITORY, rebuilt.inputs);
-    report(call, release, { rebuilt: { ...rebuilt, source }, comparison });
+    const { source, keyServices: origin } = await sourceOf(REPOSITORY, rebuilt.inputs);
+    report(call, release, { rebuilt: { ...rebuilt, source }, comparison, keyServices: origin });
     return comparison.equal ? EXIT.ok : EXIT.rejected;
   } catch (error) {
     throw imageFailure(error);
@@ -88,26 +95,12 @@ async function run(call: Call): Promise<number> {
   }
 }
 
-/** @throws CommandError */
-async function readRelease(path: string): Promise<Release> {
-  const bytes = await readUserFile(userPath(path), "the release");
-  if (bytes.length > MAX_RELEASE_BYTES) {
-    throw new CommandError(`${path} has ${bytes.length} bytes: it is no release file`);
-  }
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw new CommandError(`${path} is not UTF-8: it is no release file`);
-  }
-  try {
-    return parseRelease(text);
-  } catch (error) {
-    throw imageFailure(error);
-  }
+interface Reported extends Rebuild {
+  readonly keyServices: FoundSource["keyServices"];
 }
 
-function report(call: Call, release: Release, { rebuilt, comparison }: Rebuild): void {
+function report(call: Call, release: Release, reported: Reported): void {
+  const { rebuilt, comparison, keyServices } = reported;
   const { terminal, json, quiet } = call;
   const { file, differences } = comparison;
   const refusal = differenceOf(comparison);
@@ -116,13 +109,16 @@ function report(call: Call, release: Release, { rebuilt, comparison }: Rebuild):
     const error = refusal?.message ?? null;
     const own = { cmdlineOfRelease: isOwnCmdline(release) };
     const made = { image, measurements, source, options };
-    terminal.print(jsonLine({ ...comparison, ...own, error, rebuilt: made }));
+    terminal.print(jsonLine({ ...comparison, ...own, keyServices, error, rebuilt: made }));
     return;
   }
   // Not less with --quiet: "equal" says that the image is what the release says, not that it is ours.
   if (isOwnCmdline(release)) {
     const { cmdline } = release.options;
     terminal.note(printable(`Linux's command line is the release's own: ${cmdline}`));
+  }
+  if (keyServices === "other") {
+    terminal.note("the enclave asks the key services of the file that you named, not the commit's");
   }
   if (refusal === null) {
     const [first] = differences;
@@ -145,6 +141,9 @@ function report(call: Call, release: Release, { rebuilt, comparison }: Rebuild):
   }
   const more = differences.length - SHOWN;
   if (more > 0) terminal.print(`  and ${more} more: --json lists all`);
+  if (differences.some(({ what }) => what === KEY_SERVICES_INPUT)) {
+    terminal.note("the release was built with other key services: --key-services names their file");
+  }
   if (!quiet) explain(terminal, release, rebuilt, differences.length);
 }
 

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFile, realpath } from "node:fs/promises";
 import { join } from "node:path";
 
-import type { ReleaseInput, ReleaseSource } from "@countersign/image";
+import { KEY_SERVICES, type ReleaseInput, type ReleaseSource } from "@countersign/image";
 
 import { REPOSITORY } from "../paths.ts";
 
@@ -12,6 +12,8 @@ const COMMIT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/u;
 const SHA1_DIGITS = 40;
 /** Files of the checkout in an image; packages, wherever npm put them, are the lockfile's. */
 const OWN_FILE = /^2:\/app\/(?!(?:.+\/)?node_modules\/)(.+)$/u;
+/** The one file of ours that the builder may have been given another one for. */
+export const KEY_SERVICES_INPUT: string = `2:/app/${KEY_SERVICES}`;
 /** What decides on an image besides: the builder, and the packages that are installed. */
 const DECISIVE = ["image", "package.json", "package-lock.json", ".npmrc"];
 /** `MODE blob OBJECT<tab>PATH`, of a file that is no link. */
@@ -25,6 +27,8 @@ export interface FoundSource {
   readonly source: ReleaseSource | null;
   /** Files that in the image are not what they are in this checkout. */
   readonly foreign: readonly string[];
+  /** Whether the image has this checkout's file of key services, another one, or none at all. */
+  readonly keyServices: "own" | "other" | "none";
 }
 
 /** The commit of the checkout at `root`; clean where each of our files in `inputs` is the commit's. */
@@ -34,22 +38,27 @@ export async function sourceOf(
 ): Promise<FoundSource> {
   const foreign: string[] = [];
   const paths: string[] = [];
+  let keyServices: FoundSource["keyServices"] = "none";
   for (const { kind, path, sha256 } of inputs) {
     const [, name] = OWN_FILE.exec(path) ?? [];
     if (kind !== "file" || name === undefined) continue;
+    const own = (await digestOf(join(root, name))) === sha256;
+    if (path === KEY_SERVICES_INPUT) keyServices = own ? "own" : "other";
+    // What the builder was given, as it was given a kernel, is of no commit.
+    if (path === KEY_SERVICES_INPUT && !own) continue;
     paths.push(name);
-    if ((await digestOf(join(root, name))) !== sha256) foreign.push(name);
+    if (!own) foreign.push(name);
   }
   const commit = await commitOf(root);
   const committed = commit === null ? null : await filesOf(root, commit);
-  if (commit === null || committed === null) return { source: null, foreign };
+  if (commit === null || committed === null) return { source: null, foreign, keyServices };
   const decisive = [...committed.keys()].filter((path) => DECISIVE.some(above(path)));
   let clean = foreign.length === 0 && !(await hasNewFiles(root));
   for (const path of clean ? [...paths, ...decisive] : []) {
     const object = await objectOf(join(root, path), commit);
     clean &&= object !== null && object === committed.get(path);
   }
-  return { source: { commit, clean }, foreign };
+  return { source: { commit, clean }, foreign, keyServices };
 }
 
 /** The version that the checkout's package.json names. */

@@ -15,7 +15,8 @@ export const releaseCommand: Command = {
   details: `The file goes with the image: its measurements are what clients put into their policies, and its list
 of inputs, with the SHA-256 of each, lets anybody build the image again ("countersign release rebuild").
 It is read from the image itself; the commit is that of this checkout, in which you built it, and it is
-"clean" where each of our files in the image is byte for byte the commit's.
+"clean" where each of our files in the image is byte for byte the commit's; key services that the
+image was given are listed as an input, like its kernel.
 
 example:
   countersign release --image enclave.eif --out release.json`,
@@ -44,7 +45,8 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
   await writeUserFile(userPath(out), encodeRelease(release), "the release", !args.flag("force"));
   if (json) {
     const { inputs, ...rest } = release;
-    terminal.print(jsonLine({ ...rest, inputs: inputs.length, file: out }));
+    const { keyServices } = found;
+    terminal.print(jsonLine({ ...rest, inputs: inputs.length, keyServices, file: out }));
     return EXIT.ok;
   }
   if (quiet) return EXIT.ok;
@@ -66,7 +68,7 @@ function describeRelease({ architecture, image, inputs, measurements }: Release)
   return `image of ${image.bytes} bytes, ${architecture}, ${inputs.length} inputs, ${signed}`;
 }
 
-function printSource(terminal: Terminal, { source, foreign }: FoundSource): void {
+function printSource(terminal: Terminal, { source, foreign, keyServices }: FoundSource): void {
   const { paint } = terminal;
   if (source === null) {
     terminal.print(
@@ -75,6 +77,10 @@ function printSource(terminal: Terminal, { source, foreign }: FoundSource): void
     return;
   }
   terminal.print(`commit ${source.commit}`);
+  if (keyServices === "other") {
+    const publish = "publish their file, too: without it nobody can build the image again";
+    terminal.print(paint.warn(`Its key services are not those of the commit: ${publish}.`));
+  }
   const [file] = foreign;
   if (file !== undefined) {
     terminal.print(

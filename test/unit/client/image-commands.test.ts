@@ -178,4 +178,23 @@ describe("image tree", () => {
     const again = await failure(runCommand(imageTreeCommand, ["--out", out]));
     expect(again.message).toContain("is not empty");
   });
+
+  it("has the key services of a file that is named, where an enclave would start with them", async () => {
+    const [services, wrong] = [join(folder, "services.json"), join(folder, "wrong.json")];
+    writeFileSync(services, '{"version":1,"services":[],"rootCertificates":[]}');
+    writeFileSync(wrong, '{"version":1,"services":[],"rootCertificates":[],"more":1}');
+    const [one, two] = [join(folder, "own"), join(folder, "refused")];
+    await runCommand(imageTreeCommand, ["--out", one, "--key-services", services]);
+    const written = readFileSync(join(one, "app/enclave/key-services.json"), "utf8");
+    expect(written).toBe(readFileSync(services, "utf8"));
+    for (const [file, words] of [
+      [wrong, "wrong.json: key-services/structure"],
+      [join(folder, "gone.json"), "cannot read the key services"],
+    ] as const) {
+      const run = runCommand(imageTreeCommand, ["--out", two, "--key-services", file]);
+      const error = await failure(run);
+      expect([error.exitCode, error.message]).toEqual([2, expect.stringContaining(words)]);
+    }
+    expect(existsSync(two)).toBe(false);
+  });
 });
