@@ -4,6 +4,7 @@ import { measureEvidence } from "./evidence.ts";
 import { describeLoad, describeMachine } from "./machine.ts";
 import { measureMemory } from "./memory.ts";
 import { measureReceipts } from "./receipt.ts";
+import { measureSealed } from "./sealed.ts";
 import { parseSettings, type Section, type Settings, USAGE } from "./settings.ts";
 import { measureSpeed } from "./speed.ts";
 import { type Findings, renderTable } from "./table.ts";
@@ -16,6 +17,7 @@ const MEASURES: Readonly<Record<Section, (settings: Settings) => Promise<Finding
   memory: measureMemory,
   bundle: measureBundles,
   text: measureText,
+  sealed: measureSealed,
 };
 
 process.exitCode = await main(process.argv.slice(2));

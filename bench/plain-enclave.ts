@@ -32,7 +32,13 @@ const provisioning = await host.fetchProvisioning();
 const models = await loadModels(
   provisioning,
   (id, version, path, size) => host.fetchModelFile(id, version, path, size),
-  { log, availableBytes: () => process.availableMemory(), ...provisioning.limits },
+  {
+    log,
+    clock: systemClock,
+    keys: { release: () => Promise.reject(new Error("this bench opens no sealed model")) },
+    availableBytes: () => process.availableMemory(),
+    ...provisioning.limits,
+  },
 );
 const app = createApp(models);
 // 2. The same server, with the enclave's own settings for connections.

@@ -1,6 +1,14 @@
 import { parseArgs } from "node:util";
 
-export const SECTIONS = ["speed", "evidence", "receipt", "memory", "bundle", "text"] as const;
+export const SECTIONS = [
+  "speed",
+  "evidence",
+  "receipt",
+  "memory",
+  "bundle",
+  "text",
+  "sealed",
+] as const;
 export type Section = (typeof SECTIONS)[number];
 
 const MAX_SOAK_MINUTES = 24 * 60;

@@ -14,12 +14,14 @@ describe("the public types", () => {
       "@countersign/attestation",
       "@countersign/attestation/evidence",
       "@countersign/attestation/attester",
+      "@countersign/attestation/key-request",
       "@countersign/protocol",
       "@countersign/protocol/native",
       "@countersign/protocol/web",
       "@countersign/protocol/fallback",
       "@countersign/vsock",
       "@countersign/image",
+      "@countersign/sealing",
       "@countersign/client",
     ]);
   });

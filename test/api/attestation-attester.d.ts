@@ -134,6 +134,22 @@ export interface Head {
   readonly bytes: number;
 }
 
+export declare class JsonNode {
+  readonly pointer: string;
+  readonly value: JsonValue;
+  constructor(pointer: string, value: JsonValue);
+  refusal(message: string): AttestationError;
+  object(required: readonly string[], optional?: readonly string[]): JsonObject;
+  members(): ReadonlyMap<string, JsonNode>;
+  items(least: number, most: number): readonly JsonNode[];
+  text(): string;
+  nameText(): string;
+  boolean(): boolean;
+  integer(least: number, most: number): number;
+  oneOf<T extends string>(choices: readonly T[]): T;
+  hex(bytes: number): Uint8Array;
+}
+
 export interface Keyset {
   readonly keyConfig: Uint8Array;
   readonly receiptKey: Uint8Array;
@@ -172,6 +188,12 @@ export interface ReceiptClaims {
   readonly response: Head;
   readonly outcome: Outcome;
   readonly previous: Uint8Array | null;
+}
+
+export interface ReleaseBinding {
+  readonly publicKeyDigest: Uint8Array;
+  readonly modelDigest: Uint8Array;
+  readonly envelopeDigest: Uint8Array;
 }
 
 export interface RuntimeConfig {
@@ -213,6 +235,8 @@ export declare function encodeModelSet(models: readonly ModelRef[]): Uint8Array;
 
 export declare function encodeReceiptClaims(claims: ReceiptClaims): Uint8Array;
 
+export declare function encodeReleaseBinding(binding: ReleaseBinding): Uint8Array;
+
 export declare function encodeRuntimeConfig(config: RuntimeConfig): Uint8Array;
 
 export declare function encodeUtf8(text: string): Uint8Array;
@@ -230,6 +254,8 @@ export declare function joinBytes(parts: readonly Uint8Array[]): Uint8Array;
 export declare function modelsRegister(modelsDigest: Uint8Array): Promise<Uint8Array>;
 
 export declare function parseCoseSign1(bytes: Uint8Array, profile: CoseProfile): CoseSign1;
+
+export declare function parseJson(text: string): JsonValue;
 
 export declare function receiptToBeSigned(payload: Uint8Array): Uint8Array;
 
@@ -257,8 +283,20 @@ interface CoseSign1 {
   readonly signature: Uint8Array;
 }
 
+declare class JsonObject {
+  #private;
+  constructor(node: JsonNode, members: ReadonlyMap<string, JsonNode>);
+  get(key: string): JsonNode;
+  find(key: string): JsonNode | null;
+}
+
+type JsonValue =
+  null | boolean | number | string | readonly JsonValue[] | ReadonlyMap<string, JsonValue>;
+
 declare const PHASES: readonly ["checkpoint", "final", "aborted"];
 
 type Roots = "any" | "last";
+
+export type { JsonObject };
 
 export {};

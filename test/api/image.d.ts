@@ -94,6 +94,8 @@ export interface ImageSignature {
   readonly notAfterMs: number;
 }
 
+export declare const KEY_SERVICES = "enclave/key-services.json";
+
 export declare const MAX_RELEASE_BYTES: number;
 
 export interface MeasuredImage extends ImageLayout, Registers {
@@ -112,6 +114,7 @@ export interface RebuildInputs {
   readonly kernel: string;
   readonly modules: readonly string[];
   readonly libraries: readonly string[];
+  readonly keyServices: string | null;
   readonly out: string;
 }
 
@@ -173,6 +176,7 @@ export interface TreeOptions {
   readonly libraries: readonly string[];
   readonly entries: readonly [string, ...string[]];
   readonly arguments: readonly string[];
+  readonly keyServices: string | null;
 }
 
 export declare function buildImage(options: BuildOptions): Promise<BuiltImage>;

@@ -20,6 +20,8 @@ export declare const CHECKPOINT_PREFIX: string;
 
 export declare const CONTENT_CHUNK_BYTES: number;
 
+export declare const DATA_KEY_BYTES = 32;
+
 export interface DecodedMessage {
   readonly leaf: Uint8Array;
   readonly content: AsyncIterable<Uint8Array>;
@@ -38,6 +40,12 @@ export interface DecodedResponse extends DecodedMessage {
 export interface Encapsulation {
   readonly sharedSecret: Uint8Array;
   readonly ciphertext: Uint8Array;
+}
+
+export interface Envelope {
+  readonly kind: "aws-kms" | "file";
+  readonly key: string;
+  readonly wrapped: Uint8Array;
 }
 
 export type Fields = readonly (readonly [name: string, value: string])[];
@@ -63,9 +71,22 @@ export declare const KEM_X25519 = 32;
 
 export declare const KEYSET_FIELD = "countersign-keyset";
 
+export declare const KEY_CHALLENGE_PATH = "/challenge";
+
+export declare const KEY_NONCE_BYTES = 32;
+
+export declare const KEY_RELEASE_PATH = "/release";
+
+export declare const KMS_CONTEXT_NAME = "countersign-model-digest";
+
 export type KdfId = 0x0001;
 
 export type KemId = 0x647a | 0x0020;
+
+export interface KeyChallenge {
+  readonly nonce: Uint8Array;
+  readonly expires: number;
+}
 
 export interface KeyConfig {
   readonly keyId: number;
@@ -73,6 +94,50 @@ export interface KeyConfig {
   readonly publicKey: Uint8Array;
   readonly kdf: KdfId;
   readonly aead: AeadId;
+}
+
+export interface KeyRequest {
+  readonly platform: string;
+  readonly document: Uint8Array;
+  readonly publicKey: Uint8Array;
+  readonly modelDigest: Uint8Array;
+  readonly envelope: Uint8Array;
+}
+
+export interface KeyService {
+  readonly kind: "aws-kms" | "broker";
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  readonly region: string | null;
+  readonly roots: readonly string[];
+}
+
+export type KeyServiceRule =
+  | {
+      readonly kind: "aws-kms";
+      readonly region: string;
+      readonly endpoint: string;
+      readonly roots: readonly string[];
+    }
+  | {
+      readonly kind: "broker";
+      readonly key: string;
+      readonly endpoint: string;
+      readonly roots: readonly string[];
+    };
+
+export interface KeyServices {
+  readonly services: readonly KeyServiceRule[];
+  readonly rootCertificates: readonly string[];
+}
+
+export interface KmsKeyArn {
+  readonly partition: "aws" | "aws-cn" | "aws-us-gov";
+  readonly region: string;
+  readonly account: string;
+  readonly keyId: string;
 }
 
 export declare const LIMIT_RANGES: Readonly<
@@ -83,9 +148,15 @@ export declare const MAX_CHUNK_PLAINTEXT = 16384;
 
 export declare const MAX_CONTENT_CHUNK_BYTES: number;
 
+export declare const MAX_ENVELOPE_BYTES = 8192;
+
 export declare const MAX_FIELDS = 256;
 
 export declare const MAX_INFORMATIONAL = 16;
+
+export declare const MAX_KEY_ANSWER_BYTES = 2048;
+
+export declare const MAX_KEY_REQUEST_BYTES: number;
 
 export declare const MAX_MANIFEST_ENTRIES = 4096;
 
@@ -95,11 +166,17 @@ export declare const MAX_PADDING_BYTES: number;
 
 export declare const MAX_PATH_BYTES = 1024;
 
+export declare const MAX_SEAL_BYTES: number;
+
 export declare const MAX_SECTION_BYTES: number;
 
 export declare const MAX_SEGMENT_BYTES = 255;
 
+export declare const MAX_WRAPPED_BYTES = 6144;
+
 export declare const MEDIA_BUNDLE = "application/cbor";
+
+export declare const MEDIA_KEY_RELEASE = "application/cbor";
 
 export declare const MEDIA_PROBLEM = "application/problem+json";
 
@@ -183,13 +260,19 @@ export type ProtocolErrorCode =
   | "manifest/too-large"
   | "provisioning/structure"
   | "provisioning/limit"
-  | "provisioning/model";
+  | "provisioning/model"
+  | "key-services/structure"
+  | "key-services/none"
+  | "key-release/structure"
+  | "seal/structure"
+  | "seal/envelope";
 
 export interface ProvisionedModel {
   readonly id: string;
   readonly version: string;
   readonly digest: Uint8Array;
   readonly manifest: Uint8Array;
+  readonly envelope: Uint8Array | null;
 }
 
 export interface Provisioning {
@@ -237,6 +320,19 @@ export interface ResponseSealer {
   finish(last: Uint8Array): Awaitable<Uint8Array>;
 }
 
+export declare const SEALED_SUFFIX = ".sealed";
+
+export declare const SEAL_PATH = "seal.cbor";
+
+export declare const SEGMENT_BYTES = 4194304;
+
+export declare const SEGMENT_TAG_BYTES = 16;
+
+export interface Seal {
+  readonly manifest: Uint8Array;
+  readonly envelope: Uint8Array;
+}
+
 export interface SealedRequest {
   readonly enc: Uint8Array;
   readonly body: AsyncIterable<Uint8Array>;
@@ -270,9 +366,15 @@ export declare function encodeCheckpoint(receipt: Uint8Array): Uint8Array;
 
 export declare function encodeContentChunk(content: Uint8Array): Uint8Array;
 
+export declare function encodeEnvelope(envelope: Envelope): Uint8Array;
+
 export declare function encodeFill(length?: number): Uint8Array;
 
+export declare function encodeKeyChallenge({ nonce, expires }: KeyChallenge): Uint8Array;
+
 export declare function encodeKeyConfig(config: KeyConfig): Uint8Array;
+
+export declare function encodeKeyRequest(request: KeyRequest): Uint8Array;
 
 export declare function encodeManifest(entries: readonly ManifestEntry[]): Uint8Array;
 
@@ -281,6 +383,8 @@ export declare function encodeProvisioning(provisioning: Provisioning): Uint8Arr
 export declare function encodeRequestPreamble(request: RequestPreamble): Uint8Array;
 
 export declare function encodeResponsePreamble(status: number, headers: Fields): Uint8Array;
+
+export declare function encodeSeal(seal: Seal): Uint8Array;
 
 export declare function encodeTrailers(trailers: Fields): Uint8Array;
 
@@ -298,6 +402,15 @@ export declare function isEventStream(headers: Fields): boolean;
 
 export declare function isFill(chunk: Uint8Array): boolean;
 
+export declare function keyServiceFor(services: KeyServices, envelope: Envelope): KeyService;
+
+export declare function openDataKey(
+  p: Primitives,
+  key: RecipientKey,
+  document: Uint8Array,
+  response: Uint8Array,
+): Promise<Uint8Array>;
+
 export declare function openRequest(
   p: Primitives,
   keyOf: (keyId: number) => RecipientKey | null,
@@ -308,7 +421,17 @@ export declare function parseByteSequence(text: string): Uint8Array;
 
 export declare function parseCheckpoint(chunk: Uint8Array): Uint8Array | null;
 
+export declare function parseEnvelope(bytes: Uint8Array): Envelope;
+
+export declare function parseKeyChallenge(bytes: Uint8Array): KeyChallenge;
+
 export declare function parseKeyConfig(bytes: Uint8Array): KeyConfig;
+
+export declare function parseKeyRequest(bytes: Uint8Array): KeyRequest;
+
+export declare function parseKeyServices(bytes: Uint8Array): KeyServices;
+
+export declare function parseKmsKeyArn(text: string): KmsKeyArn;
 
 export declare function parseManifest(bytes: Uint8Array): readonly ManifestEntry[];
 
@@ -316,17 +439,41 @@ export declare function parseProblem(body: string): ProblemCode | null;
 
 export declare function parseProvisioning(bytes: Uint8Array): Provisioning;
 
+export declare function parseSeal(bytes: Uint8Array): Seal;
+
 export declare function problemDocument(code: ProblemCode, detail: string): ProblemDocument;
 
 export declare function reckonedBytes(length: number): number;
 
 export declare function requireSafePath(path: string): string;
 
+export declare function sealDataKey(
+  p: Primitives,
+  publicKey: Uint8Array,
+  document: Uint8Array,
+  dataKey: Uint8Array,
+): Promise<Uint8Array>;
+
 export declare function sealRequest(
   p: Primitives,
   config: KeyConfig,
   plaintext: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<SealedRequest>;
+
+export declare function sealedBytes(size: number): number;
+
+export declare function sealedPath(path: string): string;
+
+export declare function segmentAad(
+  modelDigest: Uint8Array,
+  file: number,
+  segment: number,
+  final: boolean,
+): Uint8Array;
+
+export declare function segmentCount(size: number): number;
+
+export declare function segmentNonce(file: number, segment: number): Uint8Array;
 
 export declare function zeroPadding(length: number): Uint8Array;
 

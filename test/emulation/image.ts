@@ -30,9 +30,18 @@ async function commandLine(packages: Packages): Promise<string> {
   return `${CMDLINE} tsc_early_khz=${kilohertz}`;
 }
 
-/** The production enclave, told where its parent is. */
-export async function buildEnclave(packages: Packages, out: string): Promise<MeasuredImage> {
-  return await build(packages, out, ENCLAVE_ENTRIES, ["--parent-cid", `${PARENT_CID}`]);
+/**
+ * The production enclave, told where its parent is.
+ *
+ * @param keyServices - in place of the checkout's file; null is that one.
+ */
+export async function buildEnclave(
+  packages: Packages,
+  out: string,
+  keyServices: string | null = null,
+): Promise<MeasuredImage> {
+  const words = ["--parent-cid", `${PARENT_CID}`];
+  return await build(packages, out, ENCLAVE_ENTRIES, words, null, keyServices);
 }
 
 /** A guest that runs programs of the tests in place of the enclave. */
@@ -52,6 +61,7 @@ async function build(
   entries: readonly [string, ...string[]],
   words: readonly string[],
   signingKey: SigningKey | null = null,
+  keyServices: string | null = null,
 ): Promise<MeasuredImage> {
   return await buildImage({
     root: REPOSITORY,
@@ -62,6 +72,7 @@ async function build(
     cmdline: await commandLine(packages),
     entries,
     arguments: words,
+    keyServices,
     signingKey,
     out,
   });

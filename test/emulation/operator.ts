@@ -68,10 +68,13 @@ export class OperatedNode {
     return this.#node.url;
   }
 
-  /** @throws CommandError where the host gives up, with its own words. */
-  async start(setting: NodeSetting): Promise<void> {
+  /**
+   * @param more - words of the command line besides.
+   * @throws CommandError where the host gives up, with its own words.
+   */
+  async start(setting: NodeSetting, more: readonly string[] = []): Promise<void> {
     tellRunner(setting.folder);
-    this.#node = await startNode(nodeWords(setting), {
+    this.#node = await startNode([...nodeWords(setting), ...more], {
       event: (event) => this.events.push(event),
       error: (line) => this.errors.push(line),
     });

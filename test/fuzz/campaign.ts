@@ -14,6 +14,8 @@ export interface Assignment {
   readonly name: string;
   /** URL of the target's module. */
   readonly module: string;
+  /** Coverage counts in modules whose URL begins so. */
+  readonly covered: string;
   readonly cpuMs: number;
 }
 
@@ -30,8 +32,6 @@ export interface Plan {
   readonly workers: number;
   /** For journals. */
   readonly folder: string;
-  /** Coverage counts in modules whose URL begins so. */
-  readonly covered: string;
 }
 
 /** One report a target, in the order of the plan, and the blocks that any of them covered. */
@@ -56,7 +56,7 @@ export async function runCampaign(
 
 async function fuzzTarget(
   plan: Plan,
-  { name, module, cpuMs }: Assignment,
+  { name, module, covered, cpuMs }: Assignment,
   blocks: BlockTable,
   progress: (name: string, figures: Figures) => void,
 ): Promise<Report> {
@@ -67,7 +67,7 @@ async function fuzzTarget(
       module,
       // Another sequence of choices after a death, or the same input would be the end again.
       seed: (plan.seed + life * 0x9e37_79b9) >>> 0,
-      covered: plan.covered,
+      covered,
       cpuMs: cpuMs - (figures?.cpuMs ?? 0),
       executions: Number.MAX_SAFE_INTEGER,
       findings: MAX_FINDINGS,

@@ -1,4 +1,5 @@
-// Fuzzes the verifier: looks for an input that breaks one of its promises. Run by `npm run fuzz`.
+// Fuzzes the verifier, and the enclave's reader of key envelopes: looks for an input that breaks one of
+// their promises. Run by `npm run fuzz`.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { missing } from "../shared.ts";
@@ -11,8 +12,6 @@ import { superviseWorker } from "./supervisor.ts";
 import { ACCEPTED } from "./target.ts";
 import { TARGETS } from "./targets.ts";
 
-/** Coverage guides by what is judged alone, not by the fuzzer's own code. */
-const VERIFIER = new URL("../../attestation/", import.meta.url).href;
 const PROGRESS_MS = 5000;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -41,11 +40,12 @@ async function fuzz(settings: Settings): Promise<number> {
   const assignments = settings.targets.map((name) => ({
     name,
     module: TARGETS[name].module,
+    covered: TARGETS[name].covered,
     cpuMs: (minutes * 60_000 * TARGETS[name].share) / total,
   }));
   // Says so where there are no genuine documents: the lab's alone are less.
   missing("nitro");
-  const plan = { assignments, seed, workers, folder: out, covered: VERIFIER };
+  const plan = { assignments, seed, workers, folder: out };
   const { reports, blocks } = await runCampaign(plan, throttled());
   process.stdout.write(renderReports(reports, blocks));
   const findings = reports.flatMap((report) => report.findings);
@@ -58,11 +58,12 @@ async function fuzz(settings: Settings): Promise<number> {
 async function replay({ out }: Settings, path: string): Promise<number> {
   const { target, kind, seed, input } = readFinding(path);
   mkdirSync(out, { recursive: true });
+  const { module, covered } = TARGETS[targetNamed(target)];
   const life = await superviseWorker(
     {
-      module: TARGETS[targetNamed(target)].module,
+      module,
       seed,
-      covered: VERIFIER,
+      covered,
       cpuMs: Number.MAX_SAFE_INTEGER,
       executions: 0,
       findings: MAX_FINDINGS,

@@ -42,7 +42,7 @@ export function renderReports(reports: readonly Report[], blocks: BlockTable): s
       .trimEnd(),
   );
   const { covered, known } = blocks.count();
-  return `${lines.join("\n")}\nblocks of the verifier, all targets together: ${covered} of ${known}\n`;
+  return `${lines.join("\n")}\nblocks of what is judged, all targets together: ${covered} of ${known}\n`;
 }
 
 function mib(bytes: number): string {

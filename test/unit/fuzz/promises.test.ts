@@ -89,12 +89,13 @@ describe("a finding", () => {
 
 describe("a campaign", () => {
   it("goes on with another worker after a death, four times at most", async () => {
+    const covered = `${HERE}lock.ts`;
     const assignments = [
-      { name: "exit", module: `${HERE}faulty.ts?fault=exit`, cpuMs: 60_000 },
-      { name: "accept", module: `${HERE}faulty.ts?fault=accept`, cpuMs: 2000 },
+      { name: "exit", module: `${HERE}faulty.ts?fault=exit`, covered, cpuMs: 60_000 },
+      { name: "accept", module: `${HERE}faulty.ts?fault=accept`, covered, cpuMs: 2000 },
     ];
     const plan = { assignments, seed: 7, workers: 2, folder: join(folder, "plan") };
-    const { reports } = await runCampaign({ ...plan, covered: `${HERE}lock.ts` }, () => undefined);
+    const { reports } = await runCampaign(plan, () => undefined);
     const kinds = (name: string): readonly FindingKind[] =>
       reports.find((report) => report.name === name)?.findings.map(({ kind }: Finding) => kind) ??
       [];
