@@ -1,4 +1,5 @@
 /** Made-up decoders in the real engine, and what they generate. */
+import "../../enclave/engine/environment.ts";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { Engine, EngineOptions, TextSession } from "../../enclave/engine/engine.ts";
 import type { DecoderConfig } from "../../enclave/engine/generation/decoder-config.ts";

@@ -15,7 +15,7 @@ const KEY_REGISTERS: ReadonlySet<number> = new Set([0, 1, 2, 8]);
 export const modelPolicyCommand: Command = {
   name: "model policy",
   summary: "print the KMS key policy under which only released enclaves open your models",
-  synopsis: "--release FILE… --account ID --node-role ARN --owner-role ARN [--model DIGEST]…",
+  synopsis: "--release FILE… --account ID --node-role ARN --owner-role ARN [--model SHA]…",
   details: `The policy of a symmetric key of AWS KMS, ready to paste; what each statement is for goes to standard
 error. The node's role can decrypt from an enclave whose PCR0, PCR1 and PCR2 are the release's, and do
 nothing else; PCR8, too, where the image is signed. For a change of release name both, and later the

@@ -1,4 +1,5 @@
 /** Runs a decoder's graph step by step with ONNX Runtime, and keeps its cache, as plainly as can be. */
+import "../../../enclave/engine/environment.ts";
 import type { DecoderGraph } from "../../../enclave/engine/graph/decoder.ts";
 import type { InferenceSession } from "onnxruntime-node";
 
