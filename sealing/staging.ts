@@ -1,6 +1,6 @@
 /** A directory that is there whole or not at all: made hidden beside its place, and moved there. */
 import { randomBytes } from "node:crypto";
-import { type FileHandle, lstat, mkdir, open, realpath, rename, rm } from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, open, realpath, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { SealingError } from "./errors.ts";
 import { onDisk, syncDirectory, systemCode } from "./files.ts";
@@ -18,6 +18,7 @@ const MODES = {
   everybody: { directory: 0o777, file: 0o666 },
   owner: { directory: 0o700, file: 0o600 },
 } as const satisfies Record<Readers, unknown>;
+type Modes = (typeof MODES)[Readers];
 
 /**
  * Has `fill` make what becomes the directory `out`; where it fails, nothing is left.
@@ -31,11 +32,20 @@ export async function stageDirectory<T>(
   fill: (staging: Staging) => Promise<T>,
 ): Promise<T> {
   const place = resolve(out);
-  await requireFree(place, source);
+  return await belowParents(place, async () => {
+    await requireFree(place, source);
+    return await stage(place, MODES[readers], fill);
+  });
+}
+
+async function stage<T>(
+  place: string,
+  modes: Modes,
+  fill: (staging: Staging) => Promise<T>,
+): Promise<T> {
   const suffix = randomBytes(6).toString("hex");
   // The dot hides it from a node that reads the repository it lies in.
   const root = join(dirname(place), `.${basename(place)}.${suffix}`);
-  const modes = MODES[readers];
   await onDisk(root, "sealing/output", async () => await mkdir(root, modes.directory));
   try {
     const made = await fill({
@@ -51,6 +61,30 @@ export async function stageDirectory<T>(
   } catch (error) {
     await rm(root, { recursive: true, force: true });
     throw error;
+  }
+}
+
+/** Makes the directories that `place` is to lie in; where `work` fails, those that it made are gone. */
+async function belowParents<T>(place: string, work: () => Promise<T>): Promise<T> {
+  const parent = dirname(place);
+  const first = await onDisk(parent, "sealing/output", async () => {
+    return await mkdir(parent, { recursive: true });
+  });
+  try {
+    return await work();
+  } catch (error) {
+    if (first !== undefined) await removeEmpty(parent, first);
+    throw error;
+  }
+}
+
+/** From `last` up to `first`, as far as nobody put anything there. */
+async function removeEmpty(last: string, first: string): Promise<void> {
+  try {
+    for (let path = last; path.startsWith(first); path = dirname(path)) await rmdir(path);
+  } catch {
+    // What is in use stays; that the work failed is what counts.
+    return;
   }
 }
 
@@ -88,7 +122,7 @@ export async function replaceFile(
 
 async function writeStaged(
   path: string,
-  modes: { readonly directory: number; readonly file: number },
+  modes: Modes,
   write: (handle: FileHandle) => Promise<void>,
 ): Promise<void> {
   await onDisk(path, "sealing/output", async () => {

@@ -39,7 +39,7 @@ async function start(
 ): Promise<{ readonly program: RunningProgram; readonly lines: readonly string[] }> {
   const program = new RunningProgram(["dev-kms", ...words, ...ANY_PORT], { folder });
   running.push(program);
-  await program.says(words.includes("--json") ? /\}\n/u : /\ncountersign node .*\n/u);
+  await program.says(words.includes("--json") ? /\}\n/u : /\nnpx countersign node .*\n/u);
   return { program, lines: program.out.split("\n") };
 }
 

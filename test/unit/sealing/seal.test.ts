@@ -157,7 +157,7 @@ describe("sealing is refused", () => {
     expect(await seal(`${out}3`)).toBe("sealing/output");
     expect(await seal(join(model, "sealed"))).toBe("sealing/output");
     expect(await seal(join(`${out}3`, "sealed"))).toBe("sealing/output");
-    expect(await seal(join(out, "nowhere", "out"))).toBe("sealing/output");
+    expect(await seal(join(model, "new", "folder", "sealed"))).toBe("sealing/output");
     expect(await readHashes(model)).toEqual(hashesOf(SMALL));
     expect(await readdir(out)).toEqual([]);
   });
@@ -247,6 +247,21 @@ describe("sealing that fails leaves nothing behind", () => {
     };
     await expect(sealModels(model, out, refusing, around())).rejects.toThrow("no key");
     expect(await besides(out)).toEqual([]);
+  });
+
+  it("not even the folders above that it made, and no others", async () => {
+    const { model, out } = await smallModel();
+    const { provider } = watchedProvider();
+    const refusing: KeyProvider = {
+      ...provider,
+      generate: async () => await Promise.reject(new Error("no key")),
+    };
+    const deep = join(out, "new", "folder", "sealed");
+    await mkdir(out);
+    await expect(sealModels(model, deep, refusing, around())).rejects.toThrow("no key");
+    expect(await readdir(out)).toEqual([]);
+    await sealModels(model, deep, provider, around());
+    expect(await readdir(join(out, "new", "folder"))).toEqual(["sealed"]);
   });
 
   it("where somebody takes the place meanwhile", async () => {
