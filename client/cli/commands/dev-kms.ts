@@ -74,6 +74,11 @@ async function run({ args, terminal, json, quiet }: Call): Promise<number> {
   for (const file of rootFiles.filter((one) => !existsSync(userPath(one)))) {
     terminal.note(`note: ${printable(file)} is not there yet, so no enclave is believed by it`);
   }
+  if (rootFiles.length === 0) {
+    terminal.note(
+      "note: enclaves of AWS's root are believed; for simulated ones add --attestation-root .countersign/simulated-vendor.pem",
+    );
+  }
   await untilSignal();
   await kms.close();
   return EXIT.ok;
