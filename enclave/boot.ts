@@ -19,7 +19,7 @@ import { type EpochTerms, sha256 } from "./epoch.ts";
 import { Epochs } from "./epochs.ts";
 import { EnclaveError } from "./errors.ts";
 import { Gateway } from "./gateway.ts";
-import { keyRelease } from "./keys/release.ts";
+import { keyRelease } from "./keys/choice.ts";
 import type { Log } from "./log.ts";
 import { loadModels } from "./models/load.ts";
 import type { ServedModels } from "./models/served.ts";

@@ -12,21 +12,19 @@
  * way between them need not be trusted, and the broker's answer is of use to this enclave only.
  */
 import {
-  AttestationError,
   type CborMap,
   type CborProfile,
   type CborValue,
-  decodeCbor,
   DETERMINISTIC,
   encodeCbor,
   encodeUtf8,
-  isMap,
 } from "@countersign/attestation/attester";
 import { ProtocolError } from "./errors.ts";
 import { AEAD_AES_256_GCM, AEAD_TAG_BYTES, setupRecipient, setupSender } from "./hpke.ts";
 import { KEM_BYTES, KEM_MLKEM768_X25519, type RecipientKey } from "./kem.ts";
 import type { Primitives } from "./primitives.ts";
 import { DATA_KEY_BYTES, MAX_ENVELOPE_BYTES } from "./seal.ts";
+import { decodeMap } from "./structure.ts";
 
 /** Where a broker is asked for a challenge, and for a key. */
 export const KEY_CHALLENGE_PATH = "/challenge";
@@ -168,16 +166,10 @@ function encoded(parse: (bytes: Uint8Array) => unknown, values: readonly CborVal
 /** The map of `bytes`, which has the keys 1 to `size`: a parser asks for each. */
 function decodeFields(bytes: Uint8Array, tag: string, size: number, maxBytes: number): CborMap {
   const profile: CborProfile = { ...DETERMINISTIC, maxBytes, maxDepth: 1, maxItems: 16 };
-  let value: CborValue;
-  try {
-    value = decodeCbor(bytes, profile);
-  } catch (cause) {
-    if (!(cause instanceof AttestationError)) throw cause;
-    throw new ProtocolError("key-release/structure", cause.code, { cause });
-  }
-  if (!isMap(value) || value.get(1) !== tag) throw malformed(`not tagged ${tag}`);
-  if (value.size !== size) throw malformed(`${value.size} fields, want ${size}`);
-  return value;
+  const fields = decodeMap(bytes, profile, "key-release/structure");
+  if (fields.get(1) !== tag) throw malformed(`not tagged ${tag}`);
+  if (fields.size !== size) throw malformed(`${fields.size} fields, want ${size}`);
+  return fields;
 }
 
 function bytesOf(fields: CborMap, key: number, least: number, most: number = least): Uint8Array {

@@ -5,16 +5,15 @@
  * these bytes is the model digest.
  */
 import {
-  AttestationError,
   type CborValue,
   compareBytes,
-  decodeCbor,
   DETERMINISTIC,
   encodeCbor,
   encodeUtf8,
   isArray,
 } from "@countersign/attestation/attester";
 import { ProtocolError } from "./errors.ts";
+import { decodeStructure } from "./structure.ts";
 
 export interface ManifestEntry {
   /** Relative, with "/" between its segments. */
@@ -104,13 +103,7 @@ export function requireSafePath(path: string): string {
 }
 
 function decodeRows(bytes: Uint8Array): readonly CborValue[] {
-  let value: CborValue;
-  try {
-    value = decodeCbor(bytes, DETERMINISTIC);
-  } catch (cause) {
-    if (!(cause instanceof AttestationError)) throw cause;
-    throw new ProtocolError("manifest/structure", cause.code, { cause });
-  }
+  const value = decodeStructure(bytes, DETERMINISTIC, "manifest/structure");
   if (!isArray(value)) throw new ProtocolError("manifest/structure", "want an array");
   return value;
 }

@@ -6,11 +6,9 @@
  * is in its RuntimeConfig and ModelSet, which clients judge.
  */
 import {
-  AttestationError,
   type CborMap,
   type CborProfile,
   type CborValue,
-  decodeCbor,
   DETERMINISTIC,
   encodeCbor,
   isArray,
@@ -18,6 +16,7 @@ import {
 } from "@countersign/attestation/attester";
 import { ProtocolError } from "./errors.ts";
 import { MAX_ENVELOPE_BYTES } from "./seal.ts";
+import { decodeMap } from "./structure.ts";
 
 const TAG = "countersign/provisioning/v1";
 const PROFILE: CborProfile = { ...DETERMINISTIC, maxBytes: 16 * 1024 * 1024 };
@@ -97,7 +96,7 @@ export function encodeProvisioning(provisioning: Provisioning): Uint8Array {
 
 /** @throws {@link ProtocolError} `provisioning/structure`, `provisioning/limit`, `provisioning/model`. */
 export function parseProvisioning(bytes: Uint8Array): Provisioning {
-  const structure = decodeStructure(bytes);
+  const structure = decodeMap(bytes, PROFILE, "provisioning/structure");
   const models = structure.get(2);
   const limits = structure.get(3);
   if (structure.size !== 3 || structure.get(1) !== TAG) {
@@ -109,18 +108,6 @@ export function parseProvisioning(bytes: Uint8Array): Provisioning {
   const parsed = models.map(parseModel);
   requireModels(parsed);
   return { models: parsed, limits: parseLimits(limits) };
-}
-
-function decodeStructure(bytes: Uint8Array): CborMap {
-  let value: CborValue;
-  try {
-    value = decodeCbor(bytes, PROFILE);
-  } catch (cause) {
-    if (!(cause instanceof AttestationError)) throw cause;
-    throw new ProtocolError("provisioning/structure", cause.code, { cause });
-  }
-  if (!isMap(value)) throw new ProtocolError("provisioning/structure", "want a map");
-  return value;
 }
 
 function encodeModel(model: ProvisionedModel): readonly CborValue[] {

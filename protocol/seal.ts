@@ -7,20 +7,17 @@
  * be swapped, dropped, doubled or cut. PROTOCOL.md, "Sealed models".
  */
 import {
-  AttestationError,
-  type CborMap,
   type CborProfile,
   type CborValue,
   concatBytes,
-  decodeCbor,
   DETERMINISTIC,
   encodeCbor,
   encodeUtf8,
-  isMap,
 } from "@countersign/attestation/attester";
 import { parseKmsKeyArn } from "./arn.ts";
-import { ProtocolError, type ProtocolErrorCode } from "./errors.ts";
+import { ProtocolError } from "./errors.ts";
 import { requireSafePath } from "./manifest.ts";
+import { decodeMap } from "./structure.ts";
 
 /** The seal's name in its version's directory. */
 export const SEAL_PATH = "seal.cbor";
@@ -40,6 +37,8 @@ export const MAX_WRAPPED_BYTES = 6144;
 export const MAX_ENVELOPE_BYTES = 8192;
 /** A manifest, an envelope, and their heads. */
 export const MAX_SEAL_BYTES: number = DETERMINISTIC.maxBytes + MAX_ENVELOPE_BYTES + 64;
+const SEAL: CborProfile = { ...DETERMINISTIC, maxBytes: MAX_SEAL_BYTES };
+const ENVELOPE: CborProfile = { ...DETERMINISTIC, maxBytes: MAX_ENVELOPE_BYTES };
 
 const SEAL_TAG = "countersign/seal/v1";
 const SEGMENT_LABEL = encodeUtf8("countersign/segment/v1");
@@ -77,7 +76,7 @@ export function encodeSeal(seal: Seal): Uint8Array {
 
 /** @throws {@link ProtocolError} `seal/structure`. */
 export function parseSeal(bytes: Uint8Array): Seal {
-  const structure = decodeMap(bytes, MAX_SEAL_BYTES, "seal/structure");
+  const structure = decodeMap(bytes, SEAL, "seal/structure");
   const manifest = structure.get(2);
   const envelope = structure.get(3);
   if (structure.size !== 3 || structure.get(1) !== SEAL_TAG) {
@@ -104,7 +103,7 @@ export function encodeEnvelope(envelope: Envelope): Uint8Array {
 
 /** @throws {@link ProtocolError} `seal/envelope`. */
 export function parseEnvelope(bytes: Uint8Array): Envelope {
-  const structure = decodeMap(bytes, MAX_ENVELOPE_BYTES, "seal/envelope");
+  const structure = decodeMap(bytes, ENVELOPE, "seal/envelope");
   const kind = structure.get(1);
   const key = structure.get(2);
   const wrapped = structure.get(3);
@@ -180,19 +179,6 @@ function requireEnvelope({ kind, key, wrapped }: Envelope): void {
   if (wrapped.length === 0 || wrapped.length > MAX_WRAPPED_BYTES) {
     throw new ProtocolError("seal/envelope", `wrapped key of ${wrapped.length} bytes`);
   }
-}
-
-function decodeMap(bytes: Uint8Array, maxBytes: number, code: ProtocolErrorCode): CborMap {
-  const profile: CborProfile = { ...DETERMINISTIC, maxBytes };
-  let value: CborValue;
-  try {
-    value = decodeCbor(bytes, profile);
-  } catch (cause) {
-    if (!(cause instanceof AttestationError)) throw cause;
-    throw new ProtocolError(code, cause.code, { cause });
-  }
-  if (!isMap(value)) throw new ProtocolError(code, "want a map");
-  return value;
 }
 
 function uint32(value: number): Uint8Array {

@@ -3,7 +3,7 @@ import { encodeEnvelope, type Envelope, parseKeyServices } from "@countersign/pr
 import { readFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { EnclaveError } from "../../../../enclave/errors.ts";
-import { keyRelease } from "../../../../enclave/keys/release.ts";
+import { keyRelease } from "../../../../enclave/keys/choice.ts";
 import { SimulatedNsm } from "../../../../enclave/simulation/nsm.ts";
 import type { DevKmsFault } from "../../../../sealing/dev-kms/fault.ts";
 import { KmsWorld } from "../../../fakes/dev-kms.ts";
