@@ -107,7 +107,9 @@ function envelopeOf(ber: Uint8Array, identifier: Uint8Array): RecipientEnvelope 
 
 /** Every intermediate value is overwritten, whichever step fails. */
 function decrypted(envelope: RecipientEnvelope, privateKey: KeyObject): Uint8Array {
-  const { encryptedKey, iv, ciphertext } = envelope;
+  const { iv, ciphertext } = envelope;
+  // RFC 8017 §7.1.2 step 1: as long as the modulus. OpenSSL takes a number without its leading zeros, too.
+  const encryptedKey = exactly(envelope.encryptedKey, modulusBytes(privateKey));
   const secrets: Buffer[] = [];
   const held = (secret: Buffer): Buffer => {
     secrets.push(secret);
@@ -128,6 +130,10 @@ function decrypted(envelope: RecipientEnvelope, privateKey: KeyObject): Uint8Arr
   } finally {
     for (const secret of secrets) secret.fill(0);
   }
+}
+
+function modulusBytes({ asymmetricKeyDetails: details }: KeyObject): number {
+  return Math.ceil((details?.modulusLength ?? 0) / 8);
 }
 
 /** One element and nothing after it. Lengths have four bytes at most, and need not be the shortest. */

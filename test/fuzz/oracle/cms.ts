@@ -101,6 +101,8 @@ function forms({ byKey, rid, encryptedKey, iv, ciphertext }: Facts): readonly st
 
 /** Without OpenSSL's own judgement of the padding: RFC 5652 §6.3. */
 function decrypted({ encryptedKey, iv, ciphertext }: Facts, privateKey: KeyObject): Uint8Array {
+  const bits = privateKey.asymmetricKeyDetails?.modulusLength;
+  requireHeld(8 * encryptedKey.length === bits, "took an encrypted key of another length");
   const padding = constants.RSA_PKCS1_OAEP_PADDING;
   const key = privateDecrypt({ key: privateKey, padding, oaepHash: "sha256" }, encryptedKey);
   const decipher = createDecipheriv("aes-256-cbc", key, iv).setAutoPadding(false);

@@ -26,9 +26,19 @@ import { missing, readVector, readVectorJson } from "../../../shared.ts";
 const recipient = await makeRecipientKey();
 const dataKey = new Uint8Array(randomBytes(32));
 const sealed = sealTo(recipient.spki, dataKey);
+const sealedHex = Buffer.from(sealed.encryptedKey).toString("hex");
+/** As a number it is the same without its first byte, and OpenSSL takes it so. One in 256 is like this. */
+const zeroFirst = sealedZeroFirst();
 const genuine = kmsParts(recipient.identifier, sealed);
 const [[, rid, algorithm, encryptedKey] = []] = genuine.recipients;
 const TRANSPORT = [integer(2), rid, algorithm, encryptedKey].map((part) => part ?? hex(""));
+
+function sealedZeroFirst(): ReturnType<typeof sealTo> {
+  for (;;) {
+    const found = sealTo(recipient.spki, dataKey);
+    if (found.encryptedKey[0] === 0) return found;
+  }
+}
 
 /** The key, or all that one hears of a fault. */
 function outcome(ber: Uint8Array): string {
@@ -204,7 +214,11 @@ const FAULTS: Readonly<Record<string, Partial<EnvelopeParts>>> = {
   "a hash with full NULL": transport(2, oaep(sha256(hex("050100")))),
   "a hash with more": transport(2, oaep(sequence(oid(OIDS.sha256), hex("0500"), hex("0500")))),
   "an element more in the recipient": { recipients: [[...TRANSPORT, hex("0500")]] },
-  "an encrypted key of another length": transport(3, octetString(sealed.encryptedKey.subarray(1))),
+  "an encrypted key without its first byte": kmsParts(recipient.identifier, {
+    ...zeroFirst,
+    encryptedKey: zeroFirst.encryptedKey.subarray(1),
+  }),
+  "an encrypted key with a zero in front": transport(3, octetString(hex(`00${sealedHex}`))),
   "an encrypted key that was changed": transport(3, octetString(flipped(sealed.encryptedKey, 9))),
   "a key for somebody else": transport(3, octetString(sealTo(otherSpki, dataKey).encryptedKey)),
   "a key under SHA-1": {
