@@ -42,6 +42,14 @@ function fileOf(name: string, text: string | Uint8Array): string {
   return path;
 }
 
+const NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+
+function brokerOf(roots: readonly string[], rootCertificates: readonly string[]): string {
+  const endpoint = roots.length === 0 ? "http://broker.example" : "https://broker.example";
+  const services = [{ kind: "broker", key: "*", endpoint, roots }];
+  return JSON.stringify({ version: 1, services, rootCertificates });
+}
+
 describe("--key-services", () => {
   it("reaches the host as the user meant it", () => {
     const args = parseArguments(["--key-services", "k.json"], NODE_OPTIONS, [0, 0, ""]);
@@ -61,6 +69,12 @@ describe("--key-services", () => {
   it.each([
     ["none", null, /^cannot read the key services .*: there is no such file$/u],
     ["no list", '{"version":1}', /: key-services\/structure: /u],
+    [
+      "a root that nobody has",
+      brokerOf(["ab".repeat(32)], []),
+      /has the SHA-256 (?:ab){32}, a root/u,
+    ],
+    ["a certificate that is none", brokerOf([], [NO_CERTIFICATE]), /cannot be read$/u],
   ])("that names %s is said in words, and no policy is written", async (name, text, words) => {
     const file = text === null ? join(folder, name) : fileOf(name, text);
     await expect(measured("--key-services", file)).rejects.toThrow(words);
