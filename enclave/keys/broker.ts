@@ -69,9 +69,11 @@ async function releaseOnce(
   // 3. The key, for the holder of the private key alone.
   const request = encodeKeyRequest({ platform, document, publicKey, modelDigest, envelope });
   const answer = await askBroker(context, KEY_RELEASE_PATH, request, signal);
+  const key = await openDataKey(nativePrimitives, recipient, document, answer).catch(refuseAnswer);
   // Too late: nobody waits for it any more, who would overwrite it.
+  if (signal.aborted) key.fill(0);
   signal.throwIfAborted();
-  return openDataKey(nativePrimitives, recipient, document, answer).catch(refuseAnswer);
+  return key;
 }
 
 /**
