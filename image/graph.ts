@@ -84,9 +84,9 @@ export function moduleGraph(root: string, entries: readonly string[]): Graph {
     }
     const own = !OF_PACKAGE.test(path);
     const leftOut = own ? [] : (LEFT_OUT.get(packageName(path)) ?? []);
-    for (const { specifier, asking } of loadedBy(file, own)) {
+    for (const { specifier, asking, linked } of loadedBy(file, own)) {
       if (leftOut.includes(specifier)) continue;
-      if (!own && isDispensable(specifier, file)) continue;
+      if (!own && !linked && isDispensable(specifier, file)) continue;
       if (specifier.startsWith(OWN_SCOPE)) workspaces.add(workspaceName(specifier));
       const found = resolvedModule(specifier, file, asking);
       if (found !== null) queue.push(found);
@@ -127,22 +127,30 @@ export function workspaceFolder(root: string, name: string): string {
 interface Load {
   readonly specifier: string;
   readonly asking: Asking;
+  /** By a statement, without which the module does not load; else by a call, which it may never come to. */
+  readonly linked: boolean;
 }
 
 function loadedBy(file: string, own: boolean): readonly Load[] {
   if (!CODE.test(file)) return [];
   const text = readText(file);
   const isModule = own || isEsModule(file);
-  const imports = isModule ? [...LOADS, IMPORTS] : [IMPORTS];
-  const requires = isModule ? [] : [REQUIRES];
+  const load = (asking: Asking, linked: boolean) => (specifier: string) => ({
+    specifier,
+    asking,
+    linked,
+  });
+  const statements = isModule ? LOADS : [];
+  const requires = isModule ? [] : specifiers(text, REQUIRES);
   return [
-    ...imports.flatMap((pattern) => specifiers(text, pattern, "import")),
-    ...requires.flatMap((pattern) => specifiers(text, pattern, "require")),
+    ...statements.flatMap((pattern) => specifiers(text, pattern)).map(load("import", true)),
+    ...specifiers(text, IMPORTS).map(load("import", false)),
+    ...requires.map(load("require", false)),
   ];
 }
 
-function specifiers(text: string, pattern: RegExp, asking: Asking): readonly Load[] {
-  return [...text.matchAll(pattern)].map(([, specifier = ""]) => ({ specifier, asking }));
+function specifiers(text: string, pattern: RegExp): readonly string[] {
+  return [...text.matchAll(pattern)].map(([, specifier = ""]) => specifier);
 }
 
 function readText(file: string): string {

@@ -19,6 +19,7 @@ const IMPORT_CONDITIONS: ReadonlySet<string> = new Set([
   "default",
 ]);
 const MANIFEST = "package.json";
+const PACKAGE_FOLDER = /\/node_modules\/(?:@[^/]+\/)?[^@/][^/]*$/u;
 const BARE = /^((?:@[\w.~-]+\/)?[\w.~-]+)(\/.+)?$/u;
 
 /** How a module asks for another one. */
@@ -28,6 +29,8 @@ export type Asking = "import" | "require";
 interface Manifest {
   readonly main?: unknown;
   readonly dependencies?: unknown;
+  readonly optionalDependencies?: unknown;
+  readonly peerDependencies?: unknown;
   readonly exports?: unknown;
   readonly type?: unknown;
 }
@@ -61,10 +64,13 @@ export function resolvedModule(specifier: string, from: string, asking: Asking):
  */
 export function isDispensable(specifier: string, from: string): boolean {
   const [, name] = /^[./]/u.test(specifier) ? [] : (BARE.exec(specifier) ?? []);
-  const scope = nearest(dirname(from), (folder) => existsSync(resolve(folder, MANIFEST)));
-  if (name === undefined || scope === null || packageFolder(name, from) !== null) return false;
-  const { dependencies } = readManifest(scope);
-  return !(isObject(dependencies) && Object.hasOwn(dependencies, name));
+  // The topmost folder of the package: one below may have a package.json that says its "type" alone.
+  const top = nearest(dirname(from), (folder) => PACKAGE_FOLDER.test(folder));
+  if (name === undefined || top === null || packageFolder(name, from) !== null) return false;
+  const { dependencies, optionalDependencies, peerDependencies } = readManifest(top);
+  return ![dependencies, optionalDependencies, peerDependencies].some(
+    (named) => isObject(named) && Object.hasOwn(named, name),
+  );
 }
 
 /** Whether Node reads `file` as an ES module: its extension, or the package.json above it, says so. */

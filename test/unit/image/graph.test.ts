@@ -158,6 +158,33 @@ import k from "./k.json" with { type: "json" };
   });
 
   it.each([
+    [
+      "is named above the folder that has a package.json of its own",
+      { "p/package.json": manifest({ main: "c/p.js", dependencies: { q: "1.0.0" } }) },
+      { "p/c/package.json": manifest({ type: "commonjs" }), "p/c/p.js": 'require("q");\n' },
+    ],
+    [
+      "was left out where it was installed",
+      { "p/package.json": manifest({ main: "p.js", optionalDependencies: { q: "1.0.0" } }) },
+      { "p/p.js": 'require("q");\n' },
+    ],
+    [
+      "whoever has it brings",
+      { "p/package.json": manifest({ main: "p.js", peerDependencies: { q: "1.0.0" } }) },
+      { "p/p.js": 'require("q");\n' },
+    ],
+    [
+      "a statement loads",
+      { "p/package.json": manifest({ type: "module", main: "p.js" }) },
+      { "p/p.js": 'import { x } from "q";\n' },
+    ],
+  ])("refuses a package without another that %s", (_, own, code) => {
+    expect(() => packageFiles('import "p";', { ...own, ...code })).toThrow(
+      /loads "q", which is not there/u,
+    );
+  });
+
+  it.each([
     ["a module of ours that is missing", 'import "./gone.ts";'],
     ["a package that is missing", 'import "gone";'],
     ["a specifier that is none", 'import "https://example.org/x.ts";'],
