@@ -85,7 +85,7 @@ export function moduleGraph(root: string, entries: readonly string[]): Graph {
     const own = !OF_PACKAGE.test(path);
     const leftOut = own ? [] : (LEFT_OUT.get(packageName(path)) ?? []);
     for (const { specifier, asking, linked } of loadedBy(file, own)) {
-      if (leftOut.includes(specifier)) continue;
+      if (!linked && leftOut.includes(specifier)) continue;
       if (!own && !linked && isDispensable(specifier, file)) continue;
       if (specifier.startsWith(OWN_SCOPE)) workspaces.add(workspaceName(specifier));
       const found = resolvedModule(specifier, file, asking);

@@ -208,17 +208,17 @@ function opening(
 }
 
 /** What goes before every grant, of this policy or of any other. */
-function refusals({ nodeRole, ownerDecrypts }: KeyPolicyOptions): readonly Explained[] {
-  const common = {
-    Effect: "Deny",
-    Resource: "*",
-    Condition: { Null: { [`${ATTESTATION}ImageSha384`]: "true" } },
-  } as const;
+function refusals(options: KeyPolicyOptions): readonly Explained[] {
+  const { nodeRole, ownerRole, ownerDecrypts, releases } = options;
+  const common = { Effect: "Deny", Resource: "*" } as const;
+  const images = new Set(releases.map(({ pcr0 }) => pcr0));
+  const notOwner = { StringNotEquals: { "aws:PrincipalArn": ownerRole } };
   const node: Explained = {
     statement: {
       Sid: "NodeNothingUnattested",
       Principal: { AWS: nodeRole },
       Action: "kms:*",
+      Condition: { Null: { [`${ATTESTATION}ImageSha384`]: "true" } },
       ...common,
     },
     text:
@@ -230,11 +230,31 @@ function refusals({ nodeRole, ownerDecrypts }: KeyPolicyOptions): readonly Expla
       Sid: "NobodyDecryptsUnattested",
       Principal: { AWS: "*" },
       Action: "kms:Decrypt",
+      // A negated operator holds of a request without the key, too. That there is an attestation is not
+      // enough: whoever has a grant from before this policy has an enclave soon.
+      Condition: {
+        StringNotEqualsIgnoreCase: { [`${ATTESTATION}PCR0`]: [...images] },
+        ...(ownerDecrypts ? notOwner : {}),
+      },
       ...common,
     },
-    text: "Nobody decrypts by this key without an enclave's attestation: no role, no grant, not the owner.",
+    text:
+      "Nobody decrypts by this key without the attestation of an enclave named above: no role, no " +
+      `grant, ${ownerDecrypts ? "but the owner" : "not the owner"}.`,
   };
-  return ownerDecrypts ? [node] : [node, nobody];
+  const moving: Explained = {
+    statement: {
+      Sid: "OnlyOwnerMovesKeys",
+      Principal: { AWS: "*" },
+      Action: "kms:ReEncryptFrom",
+      Condition: notOwner,
+      ...common,
+    },
+    text:
+      "Nobody else moves a data key to a key of their own, which needs no attestation: no role, and no " +
+      "grant that was made before this policy.",
+  };
+  return [node, nobody, moving];
 }
 
 /** The partition that all ARNs are of. */

@@ -1,7 +1,7 @@
 /** Whether a key policy lets a caller do something: a Deny goes first, and silence is a no. */
 import type { KmsAction } from "./actions.ts";
 import type { Condition, Facts } from "./condition.ts";
-import { fitsGlob } from "./glob.ts";
+import { fitsGlob, lowerCase } from "./glob.ts";
 import { ACCOUNT } from "./names.ts";
 import type { KeyPolicy, PrincipalPattern, Statement } from "./policy.ts";
 
@@ -70,7 +70,7 @@ function unmet(conditions: readonly Condition[], { facts }: AccessRequest): Cond
 function nearMiss({ name, conditions }: Statement, request: AccessRequest): string {
   const condition = unmet(conditions, request);
   if (condition === null) throw new TypeError("a grant that holds is no near miss");
-  const found = request.facts.get(condition.key.toLowerCase());
+  const found = request.facts.get(lowerCase(condition.key));
   const have =
     found === undefined ? "the request has none" : `the request's is ${found.join(", ")}`;
   return `"${name}" wants ${condition.operator} of ${condition.key}: ${have}`;

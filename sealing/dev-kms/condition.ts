@@ -7,7 +7,7 @@
  */
 import type { JsonNode } from "@countersign/attestation/attester";
 
-import { fitsGlob } from "./glob.ts";
+import { fitsGlob, lowerCase } from "./glob.ts";
 
 /** What is known of one request, by the lower-case name of the condition key; absent is not empty. */
 export type Facts = ReadonlyMap<string, readonly string[]>;
@@ -92,7 +92,7 @@ function parseOperator(text: string, node: JsonNode): Operator {
 }
 
 function parseCondition(operator: Operator, key: string, node: JsonNode): Condition {
-  const name = key.toLowerCase();
+  const name = lowerCase(key);
   const multiple = name === MULTI_VALUED;
   if (!multiple && !SINGLE_VALUED.some((pattern) => pattern.test(name))) {
     throw node.refusal(`condition key "${key}" is not one that this KMS judges`);

@@ -4,6 +4,7 @@ import { AttestationError } from "@countersign/attestation";
 import { type Facts } from "./condition.ts";
 import { authorize } from "./authorization.ts";
 import { KmsFailure } from "./failure.ts";
+import { lowerCase } from "./glob.ts";
 import { keyArn, type KmsKey } from "./keyring.ts";
 import { ACCOUNT, ALIAS, arnOf } from "./names.ts";
 import type { Access, Custody } from "./operations.ts";
@@ -80,7 +81,7 @@ function factsOf({ context, recipient, reference }: Access, principal: string): 
   if (alias !== null && ALIAS.test(alias)) facts.set("kms:requestalias", [alias]);
   if (context.size > 0) facts.set("kms:encryptioncontextkeys", [...context.keys()]);
   for (const [name, value] of context) {
-    facts.set(`kms:encryptioncontext:${name.toLowerCase()}`, [value]);
+    facts.set(`kms:encryptioncontext:${lowerCase(name)}`, [value]);
   }
   for (const [index, register] of recipient?.pcrs ?? []) {
     facts.set(`kms:recipientattestation:pcr${index}`, [register]);

@@ -1,3 +1,11 @@
+/**
+ * As IAM compares names of actions and condition keys: A to Z alone. JavaScript takes the sign of Kelvin
+ * (U+212A) for a `k`, so that a name which AWS does not know would be one here.
+ */
+export function lowerCase(name: string): string {
+  return name.replaceAll(/[A-Z]+/gu, (letters) => letters.toLowerCase());
+}
+
 /** IAM's wildcards: `*` is any text, `?` one character. Linear in the text for each star. */
 export function fitsGlob(text: string, pattern: string): boolean {
   let [textAt, patternAt] = [0, 0];

@@ -7,6 +7,7 @@ import {
 } from "@countersign/attestation/attester";
 
 import { invalid, KmsFailure } from "./failure.ts";
+import { lowerCase } from "./glob.ts";
 import type { EncryptionContext } from "./keyring.ts";
 
 const MAX_KEY_REFERENCE = 2048;
@@ -60,7 +61,7 @@ export function encryptionContext(node: JsonNode | null): EncryptionContext {
   }
   if (context.size > MAX_CONTEXT_PAIRS) throw node.refusal(`more than ${MAX_CONTEXT_PAIRS} pairs`);
   // Policies do not tell upper from lower case here, so that they could not say which one they mean.
-  const names = new Set([...context.keys()].map((name) => name.toLowerCase()));
+  const names = new Set([...context.keys()].map(lowerCase));
   if (names.size < context.size) throw node.refusal("two keys that differ by case alone");
   return context;
 }

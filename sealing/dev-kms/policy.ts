@@ -7,7 +7,7 @@ import { JsonNode, parseJson } from "@countersign/attestation/attester";
 
 import { ACTIONS } from "./actions.ts";
 import { type Condition, parseConditions } from "./condition.ts";
-import { fitsGlob } from "./glob.ts";
+import { fitsGlob, lowerCase } from "./glob.ts";
 
 export interface Statement {
   /** Its `Sid`, or its place. */
@@ -99,7 +99,7 @@ function parsePrincipals(node: JsonNode): readonly PrincipalPattern[] {
 
 /** Lower case: IAM does not tell `kms:decrypt` from `kms:Decrypt`. */
 function parseAction(node: JsonNode): string {
-  const pattern = node.text().toLowerCase();
+  const pattern = lowerCase(node.text());
   if (!/^(?:\*|kms:[a-z*?]{1,64})$/u.test(pattern)) throw node.refusal('want "kms:" and an action');
   if (!ACTIONS.some((action) => fitsGlob(`kms:${action.toLowerCase()}`, pattern))) {
     throw node.refusal("KMS has no such action");

@@ -93,6 +93,7 @@ describe("model policy", () => {
       "EnclaveOpens1",
       "NodeNothingUnattested",
       "NobodyDecryptsUnattested",
+      "OnlyOwnerMovesKeys",
     ]);
     const quiet = await runCommand(modelPolicyCommand, [...words, "--quiet"]);
     expect([quiet.written, quiet.notes]).toEqual([written, []]);
@@ -110,7 +111,7 @@ describe("model policy", () => {
   it("takes several releases, and the signer of a signed one", async () => {
     const words = ["--release", release("1.5.0"), "--release", release("1.6.0", "a8".repeat(48))];
     const { written, notes } = await runCommand(modelPolicyCommand, [...words, ...ROLES]);
-    expect(written.match(/"kms:RecipientAttestation:PCR0"/gu)).toHaveLength(2);
+    expect(written.match(/"kms:RecipientAttestation:PCR1"/gu)).toHaveLength(2);
     expect(written.match(/"kms:RecipientAttestation:PCR8"/gu)).toHaveLength(1);
     expect(notes.join("\n")).toMatch(/"1\.5\.0"[^]*"1\.6\.0".*PCR8: signed/u);
   });

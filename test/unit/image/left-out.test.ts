@@ -67,6 +67,11 @@ describe("what an image leaves out", () => {
     expect(moduleGraph(root, ["b/main.ts"]).packages).toEqual(["bowser"]);
     writeFileSync(join(root, "node_modules/other/o.js"), 'require("bowser");\n');
     expect(moduleGraph(root, ["a/main.ts"]).packages).toContain("bowser");
+    writeFileSync(join(root, "node_modules/other/o.js"), "");
+    // By a statement: what asks would not load without it.
+    writeFileSync(join(root, "node_modules/@aws-sdk/core/c.mjs"), 'import "bowser";\n');
+    writeFileSync(join(root, "a/main.ts"), 'import "@aws-sdk/core/c.mjs";\n');
+    expect(moduleGraph(root, ["a/main.ts"]).packages).toEqual(["@aws-sdk/core", "bowser"]);
   });
 });
 

@@ -76,17 +76,22 @@ describe("a key policy", () => {
     expect(kept.filter((action) => using.test(action))).toEqual(["kms:RevokeGrant"]);
   });
 
-  it("refuses the node everything, and everybody decryption, without an attestation", () => {
+  it("refuses the node everything without an attestation, and everybody decryption without this one", () => {
+    const next = { ...RELEASE, pcr0: "b0".repeat(48) };
     const unattested = { Null: { "kms:RecipientAttestation:ImageSha384": "true" } };
-    const denied = statements().filter(({ Effect }) => Effect === "Deny");
+    const unnamed = {
+      StringNotEqualsIgnoreCase: { "kms:RecipientAttestation:PCR0": [RELEASE.pcr0, next.pcr0] },
+    };
+    const denied = statements({ releases: [RELEASE, next] }).filter(
+      ({ Effect }) => Effect === "Deny",
+    );
     expect(
       denied.map(({ Principal, Action, Condition }) => [Principal, Action, Condition]),
     ).toEqual([
       [{ AWS: NODE }, "kms:*", unattested],
-      [{ AWS: "*" }, "kms:Decrypt", unattested],
+      [{ AWS: "*" }, "kms:Decrypt", unnamed],
+      [{ AWS: "*" }, "kms:ReEncryptFrom", { StringNotEquals: { "aws:PrincipalArn": OWNER } }],
     ]);
-    const unsealing = statements({ ownerDecrypts: true }).filter(({ Effect }) => Effect === "Deny");
-    expect(unsealing.map(({ Principal }) => Principal)).toEqual([{ AWS: NODE }]);
   });
 
   it("has a statement for each of several releases, and the signer of one that is signed", () => {
@@ -171,7 +176,7 @@ describe("no key policy", () => {
     const models = (count: number) => ({
       models: Array.from({ length: count }, (_, i) => digest(i)),
     });
-    expect(statements(models(300)).length).toBe(5);
+    expect(statements(models(300)).length).toBe(6);
     expect(refusal(models(500))).toContain("KMS takes 32768");
   });
 });
@@ -196,7 +201,8 @@ describe("a key policy, judged as IAM would", () => {
   ) {
     const { policy } = kmsKeyPolicy({ ...OPTIONS, models, ...changes });
     const arn = "arn:aws:kms:eu-central-1:111122223333:key/1";
-    const known = new Map(Object.entries(facts).map(([key, value]) => [key, [value]]));
+    const all = { "aws:principalarn": principal, ...facts };
+    const known = new Map(Object.entries(all).map(([key, value]) => [key, [value]]));
     return authorize(parseKeyPolicy(encodeKeyPolicy(policy), arn), {
       principal,
       action,
@@ -237,7 +243,33 @@ describe("a key policy, judged as IAM would", () => {
     }
     const unsealing = { ownerDecrypts: true };
     expect(judge(OWNER, "Decrypt", of, unsealing).allowed).toBe(true);
-    expect(judge(NODE, "Decrypt", of, unsealing)).toMatchObject(refusal);
+    for (const other of [NODE, `${NODE}2`, `${OWNER}2`]) {
+      expect(judge(other, "Decrypt", of, unsealing), other).toMatchObject(refusal);
+    }
+  });
+
+  it("refuses in words to move a key for anybody but the owner: a grant would let them", () => {
+    for (const other of [NODE, `${NODE}2`, `${OWNER}2`]) {
+      expect(judge(other, "ReEncryptFrom", { ...attested, ...of }), other).toMatchObject({
+        allowed: false,
+        explicit: true,
+      });
+    }
+  });
+
+  it("refuses in words another enclave, whoever runs it: a grant would let it", () => {
+    const refusal = { allowed: false, explicit: true };
+    for (const value of ["5a".repeat(48), "0".repeat(96)]) {
+      const other = {
+        ...attested,
+        ...of,
+        "kms:recipientattestation:imagesha384": value,
+        "kms:recipientattestation:pcr0": value,
+      };
+      for (const principal of [NODE, OWNER, `${NODE}2`]) {
+        expect(judge(principal, "Decrypt", other), principal).toMatchObject(refusal);
+      }
+    }
   });
 
   it("lets the owner seal and move, without an enclave, and the node not even with one", () => {

@@ -93,6 +93,7 @@ describe("what is refused rather than passed over", () => {
     ["a key that we know nothing of", "StringEquals", "aws:SourceIp", "10.0.0.1"],
     ["a register that does not exist", "StringEquals", "kms:RecipientAttestation:PCR32", "x"],
     ["a register of another kind", "StringEquals", "kms:RecipientAttestation:NitroTPMPCR4", "x"],
+    ["a key with the sign of Kelvin for a k", "StringEquals", PCR0.replace("k", "\u212A"), "x"],
     ["a context without a name", "StringEquals", "kms:EncryptionContext:", "x"],
     ["a set operator on one value", "ForAllValues:StringEquals", PCR0, "x"],
     ["a plain operator on a set", "StringEquals", KEYS, "x"],

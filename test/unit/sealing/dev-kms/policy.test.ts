@@ -164,6 +164,7 @@ describe("what is refused rather than passed over", () => {
     ["no action", without("Action")],
     ["both kinds of action", { ...GRANT, NotAction: "kms:Encrypt" }],
     ["an action that is none", { ...GRANT, Action: "kms:Decypt" }],
+    ["an action with the sign of Kelvin", { ...GRANT, Action: "\u212Ams:Decrypt" }],
     ["an action of another service", { ...GRANT, Action: "s3:GetObject" }],
     ["an empty list of actions", { ...GRANT, Action: [] }],
     ["another key", { ...GRANT, Resource: ARN.replace(/1$/u, "2") }],
