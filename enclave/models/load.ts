@@ -1,22 +1,13 @@
-import { createHash } from "node:crypto";
-import { type Awaitable, equalBytes, type ModelRef } from "@countersign/attestation/attester";
-import {
-  type Envelope,
-  type ManifestEntry,
-  parseEnvelope,
-  parseManifest,
-  type Provisioning,
-  sealedBytes,
-} from "@countersign/protocol";
+import type { Awaitable, ModelRef } from "@countersign/attestation/attester";
+import { type Envelope, type Provisioning, sealedBytes } from "@countersign/protocol";
 import { errorCode } from "../answers.ts";
 import type { Clock } from "../clock.ts";
 import { type Engine, type EngineOptions, startEngine } from "../engine/engine.ts";
-import { EnclaveError } from "../errors.ts";
 import type { KeyRelease } from "../keys/release.ts";
 import type { Log } from "../log.ts";
 import { isEmbedding } from "../text/embedding-config.ts";
 import { loadEmbeddingModel } from "../text/embedding-model.ts";
-import { isExport, readExportFiles, requireGraphPath } from "../text/export-files.ts";
+import { readExportFiles } from "../text/export-files.ts";
 import type { EmbeddingModel, TextModel } from "../text/model.ts";
 import { loadTextModel } from "../text/text-model.ts";
 import { type FileBytes, readModelFile, wipeFiles } from "./file.ts";
@@ -27,19 +18,16 @@ import {
   parseMetadata,
   parseTextMetadata,
 } from "./metadata.ts";
-import { type ModelSize, neededBytes, requireMemory } from "./memory.ts";
+import { neededBytes, requireMemory } from "./memory.ts";
+import {
+  GRAPH_PATH,
+  METADATA_PATH,
+  type NamedModel,
+  readNamed,
+  requireDistinct,
+  sizeOf,
+} from "./named.ts";
 import { type ServedModel, type ServedModels, serveModels } from "./served.ts";
-
-/** The graph of a model of tensors; an export's lies elsewhere. A protobuf message, so less than 2 GiB. */
-const GRAPH_PATH = "model.onnx";
-const MAX_GRAPH_BYTES = 2 ** 31 - 1;
-/** Optional: how people are to read the model's inputs and outputs. */
-const METADATA_PATH = "metadata.json";
-const MAX_METADATA_BYTES = 256 * 1024;
-/** Any other file beside the graph. All files of a model are in memory at once. */
-const MAX_FILE_BYTES = 2 ** 34;
-/** A version directory's name: a positive decimal number, so that one version is the newest. */
-const VERSION = /^[1-9][0-9]{0,8}$/u;
 
 /** Streams one file of a model from the host, which may send anything: of a sealed version, sealed. */
 export type FetchModelFile = (
@@ -58,7 +46,6 @@ export interface LoadOptions extends EngineOptions {
   readonly availableBytes: () => number;
 }
 
-type ProvisionedModel = Provisioning["models"][number];
 type AnyModel = ServedModel | TextModel | EmbeddingModel;
 
 /**
@@ -129,44 +116,6 @@ async function orRefused<T>(
     log("model-refused", { id, version, code: errorCode(error) });
     throw error;
   }
-}
-
-/** A model whose manifest is the one whose digest the host configured, and PCR16 will commit to. */
-interface NamedModel {
-  readonly id: string;
-  readonly version: string;
-  readonly digest: Uint8Array;
-  readonly entries: readonly ManifestEntry[];
-  /** Path of its graph. */
-  readonly graph: string;
-  /** Of a sealed version. */
-  readonly envelope: { readonly parsed: Envelope; readonly bytes: Uint8Array } | null;
-}
-
-function readNamed({ id, version, digest, manifest, envelope }: ProvisionedModel): NamedModel {
-  const found = createHash("sha256").update(manifest).digest();
-  if (!equalBytes(found, digest)) {
-    throw new EnclaveError("model/digest", `${id}/${version}: the manifest has another digest`);
-  }
-  const entries = parseManifest(manifest);
-  return {
-    id,
-    version,
-    digest,
-    entries,
-    graph: requireFiles(id, version, entries),
-    envelope: envelope === null ? null : { parsed: parseEnvelope(envelope), bytes: envelope },
-  };
-}
-
-function sizeOf({ entries, graph }: NamedModel): ModelSize {
-  const bytes = entries.reduce((sum, { size }) => sum + size, 0);
-  const graphBytes = entries.find(({ path }) => path === graph)?.size ?? 0;
-  return {
-    kind: graph === GRAPH_PATH ? "tensors" : "text",
-    graphBytes,
-    otherBytes: bytes - graphBytes,
-  };
 }
 
 /** @returns the data key of `model`, 32 bytes, for the caller to overwrite. */
@@ -269,44 +218,4 @@ async function openExport(
   return isEmbedding(parsed, metadata)
     ? await loadEmbeddingModel(engine, parsed, metadata, ref)
     : await loadTextModel(engine, parsed, ref);
-}
-
-/** The path of the graph, where the files are a model's and of its sizes. */
-function requireFiles(id: string, version: string, entries: readonly ManifestEntry[]): string {
-  const paths = entries.map(({ path }) => path);
-  const tensors = paths.includes(GRAPH_PATH);
-  if (tensors && isExport(paths)) {
-    throw new EnclaveError(
-      "model/manifest",
-      `${id}/${version}: ${GRAPH_PATH} and an export in one`,
-    );
-  }
-  if (!tensors && !isExport(paths)) {
-    throw new EnclaveError("model/manifest", `${id}/${version}: no ${GRAPH_PATH}, no onnx/*.onnx`);
-  }
-  const graph = tensors ? GRAPH_PATH : requireGraphPath(paths);
-  for (const { path, size } of entries) {
-    const limit =
-      path === graph
-        ? MAX_GRAPH_BYTES
-        : path === METADATA_PATH
-          ? MAX_METADATA_BYTES
-          : MAX_FILE_BYTES;
-    if (size > limit) {
-      throw new EnclaveError("model/size", `${id}/${version}: ${path} of ${size} bytes`);
-    }
-  }
-  return graph;
-}
-
-function requireDistinct(models: readonly ProvisionedModel[]): void {
-  const seen = new Set<string>();
-  for (const { id, version } of models) {
-    if (!VERSION.test(version)) {
-      throw new EnclaveError("model/version", `${id}: a version is a positive decimal number`);
-    }
-    const key = JSON.stringify([id, version]);
-    if (seen.has(key)) throw new EnclaveError("model/manifest", `${id}/${version} is named twice`);
-    seen.add(key);
-  }
 }
