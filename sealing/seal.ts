@@ -6,13 +6,15 @@ import {
   SEAL_PATH,
   sealedPath,
 } from "@countersign/protocol";
-import { openPlain } from "./files.ts";
+import { type Conversion, convertFiles } from "./conversion.ts";
 import { findVersions, type FoundVersion, type ListedFile } from "./listing.ts";
 import { hashPlain, listPlain, type PlainVersion } from "./plain-version.ts";
 import type { KeyProvider } from "./providers/provider.ts";
 import { sealFile } from "./segments.ts";
 import { stageDirectory, type Staging } from "./staging.ts";
 import type { Surroundings } from "./surroundings.ts";
+
+const SEAL_FILES: Conversion = { word: "sealing", convert: sealFile, refusal: "sealing/input" };
 
 /** One version that was sealed. */
 export interface SealedModel {
@@ -67,28 +69,11 @@ async function sealVersion(
   const below = name === "" ? "" : `${name}/`;
   const { key, envelope } = await provider.generate(digest);
   try {
-    for (const [index, { entry, file }] of files.entries()) {
-      const part = `sealing ${below}${entry.path}`;
-      const task = {
-        key,
-        modelDigest: digest,
-        index,
-        entry,
-        path: file,
-        onSegment: (bytes: number): void => {
-          around.progress.at(part, bytes);
-          around.signal.throwIfAborted();
-        },
-      };
-      const from = await openPlain(file, entry.size, "sealing/input");
-      try {
-        await staging.write(`${below}${sealedPath(entry.path)}`, async (to) => {
-          await sealFile(task, from, to);
-        });
-      } finally {
-        await from.close();
-      }
-    }
+    const convertible = files.map(({ entry, file: from }) => {
+      return { entry, from, fromBytes: entry.size, to: sealedPath(entry.path) };
+    });
+    const version = { below, key, modelDigest: digest };
+    await convertFiles(SEAL_FILES, version, convertible, staging, around);
   } finally {
     key.fill(0);
   }

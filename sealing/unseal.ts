@@ -1,13 +1,15 @@
 /** Sealed versions opened into a new directory, by somebody who may have their keys. */
 import { join } from "node:path";
 import { sealedBytes, sealedPath } from "@countersign/protocol";
-import { openPlain } from "./files.ts";
+import { type Conversion, convertFiles } from "./conversion.ts";
 import { findSealed, type FoundVersion } from "./listing.ts";
 import type { ProviderOf } from "./providers/provider.ts";
 import { requireSealed, type SealedVersion } from "./sealed-version.ts";
 import { openFile } from "./segments.ts";
 import { stageDirectory, type Staging } from "./staging.ts";
 import type { Surroundings } from "./surroundings.ts";
+
+const OPEN_FILES: Conversion = { word: "opening", convert: openFile, refusal: "sealing/sealed" };
 
 /** One version that was opened. */
 export interface UnsealedModel {
@@ -57,29 +59,12 @@ async function unsealVersion(
   const provider = await providerOf(envelope);
   const key = await provider.unwrap(envelope, digest);
   try {
-    for (const [index, entry] of entries.entries()) {
-      const path = join(version.directory, ...sealedPath(entry.path).split("/"));
-      const part = `opening ${below}${entry.path}`;
-      const task = {
-        key,
-        modelDigest: digest,
-        index,
-        entry,
-        path,
-        onSegment: (bytes: number): void => {
-          around.progress.at(part, bytes);
-          around.signal.throwIfAborted();
-        },
-      };
-      const from = await openPlain(path, sealedBytes(entry.size), "sealing/sealed");
-      try {
-        await staging.write(`${below}${entry.path}`, async (to) => {
-          await openFile(task, from, to);
-        });
-      } finally {
-        await from.close();
-      }
-    }
+    const convertible = entries.map((entry) => {
+      const from = join(version.directory, ...sealedPath(entry.path).split("/"));
+      return { entry, from, fromBytes: sealedBytes(entry.size), to: entry.path };
+    });
+    const opening = { below, key, modelDigest: digest };
+    await convertFiles(OPEN_FILES, opening, convertible, staging, around);
   } finally {
     key.fill(0);
   }
